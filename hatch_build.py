@@ -15,6 +15,7 @@ from setuptools import Distribution, Extension
 
 SOURCES = {
     "sharpend.model._packing": "sharpend/model/_packing.c",
+    "sharpend.imaging._backprojection": "sharpend/imaging/_backprojection.c",
     "sharpend.imaging.containers._jpegscan": "sharpend/imaging/containers/_jpegscan.c",
 }
 EXTENSIONS = [

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil  # type: ignore[import-untyped]
+
 from sharpend.attempt import Staged
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.model.trial import Form, Trial
@@ -22,28 +24,37 @@ if TYPE_CHECKING:
 
 _kept: list[bytes] = []
 """What is never let go."""
-_options: WorkerOptions | None = None
+_trials: list[Trial] = []
+"""What the worker was told of, at its start or later."""
 TRIAL = Trial("ab" * 32, 2.0, (Form("torch", "bfloat16", 1.0, 1.0),))
 """What every worker says that it measured."""
 
 
 def main(options: str, daemon_pid: str) -> None:
     """Run the real loop around light work."""
-    worker.start, worker.describe, worker.work = start, describe, work
+    worker.start, worker.describe = start, describe
+    worker.follow, worker.work = follow, work
     serve.main(options, daemon_pid)
 
 
 def start(options: WorkerOptions, daemon_pid: int) -> None:
     """Begin as a real worker does; a device called `broken` lets no worker start."""
-    global _options  # noqa: PLW0603 - as in worker
-    _options = options
+    _trials.extend(options.trials)
     worker._die_with_parent(daemon_pid)
     if options.device == "broken":
         os._exit(3)
 
 
+def follow(trial: Trial) -> None:
+    """Keep a trial for a task that asks."""
+    _trials.append(trial)
+
+
 def describe(model: str, teacher: bool) -> LoadedModel:  # noqa: FBT001 - as in worker
-    """Say something of a model, and who one is."""
+    """Say something of a model, and who one is; `beside 3`: once there are three workers."""
+    if model.startswith("beside "):
+        while len(psutil.Process(os.getppid()).children()) < int(model.removeprefix("beside ")):
+            time.sleep(0.01)
     taught = "teacher" if teacher else None
     return LoadedModel(model, str(os.getpid()), "cpu", 128, 4, None, taught, trial=TRIAL)
 
@@ -77,5 +88,5 @@ def work(task: Task) -> Staged:
     digest = str(os.getpid())
     if task.relative.startswith(b"trials "):
         meet(Path(os.fsdecode(task.relative.removeprefix(b"trials "))), 2)
-        digest = " ".join(trial.key for trial in _options.trials) if _options else ""
+        digest = " ".join(trial.key for trial in _trials)
     return Staged(task.job_id, task.temp_name, Fingerprint(1, 2, 3), 1, 1, 1, model_digest=digest)

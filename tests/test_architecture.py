@@ -40,7 +40,8 @@ PACKAGES = {
     " cluster cluster.notices cluster.requests cluster.bodies cluster.actor cluster.driver"
     " cluster.driver_process cluster.connection cluster.actors cluster.raypool",
     "settings": "values section folder hook schema layers sources problems overlaps load",
-    "imaging": "formats depth reading filters enlarged tensors libraries extras crops"
+    "imaging": "compiled formats depth reading filters backprojection enlarged tensors libraries"
+    " extras crops"
     " metadata metadata.ifd metadata.blocks metadata.xmp metadata.exifblock metadata.exif"
     " metadata.photoshop metadata.pngtext metadata.provenance metadata.icc metadata.thumbnail"
     " color picture losses transparency source"

@@ -9,6 +9,13 @@ import numpy as np
 import pytest
 from skimage import data
 
+from sharpend.imaging.backprojection import (
+    COMPILED,
+    CompiledFit,
+    PlainFit,
+    enlarging,
+    reducing,
+)
 from sharpend.imaging.enlarged import is_enlarged
 from sharpend.imaging.filters import degrade, recompress, resize, unsharp_mask
 
@@ -86,3 +93,37 @@ def test_hidden_pixels_are_not_judged() -> None:
         assert is_enlarged(channel, visible)
         assert not is_enlarged(channel)
         assert not is_enlarged(channel, np.zeros_like(visible))
+
+
+@pytest.mark.skipif(COMPILED is None, reason="no C compiler was here")
+def test_compiled_steps_are_those_of_pillow() -> None:
+    """At every size down to one pixel, enlarged or not, with pixels that do not count."""
+    assert COMPILED is not None
+    random = np.random.default_rng(0)
+    for height, width in [(4, 4), (4, 40), (8, 4), (12, 20), (64, 36), (300, 400)]:
+        cut = photographs()[1][:height, :width]
+        for pixels in (cut, degrade(cut)):
+            channel = pixels[..., 1].astype(np.float32)
+            judged = random.random(channel.shape) < 0.8
+            plain, compiled = PlainFit(channel, judged), CompiledFit(channel, judged, COMPILED)
+            for _ in range(4):
+                left = plain.difference(channel.size)
+                assert compiled.difference(channel.size) == pytest.approx(left, abs=1e-4)
+                plain.correct()
+                compiled.correct()
+
+
+@pytest.mark.skipif(COMPILED is None, reason="no C compiler was here")
+def test_wrong_sizes_are_refused() -> None:
+    """The compiled step reads and writes no array that is too short."""
+    assert COMPILED is not None
+    small, large = np.zeros((2, 3), np.float32), np.zeros((8, 12), np.float32)
+    weights = tuple(map(enlarging, small.shape)), tuple(map(reducing, small.shape))
+    judged = np.ones(large.shape, bool)
+    for short in (large[:-1], small):
+        with pytest.raises(ValueError, match="values"):
+            COMPILED.missing(short, judged, small, *weights, small.copy(), small.shape)
+    with pytest.raises(ValueError, match="values"):
+        COMPILED.missing(large, judged, small, *weights, small.copy(), (2, 4))
+    with pytest.raises(ValueError, match="at least one pixel"):
+        COMPILED.missing(large, judged, small, *weights, small.copy(), (0, 3))

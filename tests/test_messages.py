@@ -23,7 +23,7 @@ from sharpend.task import Options, Task
 from sharpend.workers import framing, messages
 from sharpend.workers.jsoncodec import MessageError, record, whole
 from sharpend.workers.loading import HealthyRatio, LoadedModel, WorkerOptions
-from sharpend.workers.messages import ANSWER_BYTES, Began, Describe, Raised, Unavailable
+from sharpend.workers.messages import ANSWER_BYTES, Began, Describe, Follow, Raised, Unavailable
 
 AGREEMENT = AgreementSample(0.99, 0.95, 0.5, 2.5, 1.5, 300)
 STAGED = Staged(
@@ -98,7 +98,7 @@ def test_answers_survive(answer: messages.Answer) -> None:
     assert messages.answer(messages.encode(answer)) == answer
 
 
-@pytest.mark.parametrize("request_", [TASK, Describe("lite", teacher=True)])
+@pytest.mark.parametrize("request_", [TASK, Describe("lite", teacher=True), Follow(TRIAL)])
 def test_requests_survive(request_: messages.Request) -> None:
     """So is what the daemon asks, with names that are no UTF-8."""
     assert messages.request(messages.encode(request_)) == request_

@@ -7,6 +7,7 @@ defined in `cli`, those that stand for a setting in `overrides`.
 
 from __future__ import annotations
 
+import gc
 import sys
 from contextlib import suppress
 from dataclasses import replace
@@ -61,6 +62,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _run(settings: Settings, *, as_json: bool) -> int:
+    gc.freeze()  # the modules stay to the end: looking through them only delays the exit
     fewer = {key: min(most, getattr(settings.retry, key)) for key, most in RETRY_LIMITS.items()}
     retry = settings.retry.model_copy(update=fewer)
     settings = settings.model_copy(update={"retry": retry})

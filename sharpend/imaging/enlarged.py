@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageFilter
 
+from sharpend.imaging.backprojection import FACTOR, fit_of
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FACTOR = 4
 WHITE = 255
 STEPS = 5
 """Corrections of the small image; by then what can converge has."""
-STEP = 1.5
-"""Of what a correction moves: larger than 1, for the reduction blurs it; measured."""
 MOST_LEVELS = 0.38
 """Difference that rounding to 8 bits leaves in a channel, root mean square; JPEG leaves more."""
 REACH_PX = 8
@@ -43,8 +42,8 @@ more (25 photographs, also enlarged by two and three and blurred)."""
 def is_enlarged(channel: NDArray[np.float32], visible: NDArray[np.bool_] | None = None) -> bool:
     """Return whether an image is a bicubic enlargement by four, neither compressed nor changed.
 
-    Solves for the small image by iterative back-projection (Irani and Peleg 1991), with early exit
-    for images that do not fit, which are nearly all.
+    Solves for the small image by back-projection, with early exit for images that do not fit, which
+    are nearly all.
 
     Args:
         channel: H x W float32 in levels of 255, one channel: a sum of several rounds otherwise.
@@ -57,15 +56,16 @@ def is_enlarged(channel: NDArray[np.float32], visible: NDArray[np.bool_] | None 
     if _is_refuted(channel, judged):
         return False
     shown = max(1, int(inside.sum()))
-    fit = _Fit(channel, judged)
-    first = before = fit.difference(shown)
-    for step in range(STEPS):
+    fit = fit_of(channel, judged)
+    first = fit.difference(shown)
+    for _ in range(STEPS):  # each leaves less
         fit.correct()
-        after = fit.difference(shown)
-        if step == 0 and after > FALLS_TO * before:
+        left = fit.difference(shown)
+        if left >= FALLS_TO * first:
             return False
-        before = after
-    return before <= MOST_LEVELS and before < FALLS_TO * first
+        if left <= MOST_LEVELS:
+            return True
+    return False
 
 
 def _is_refuted(channel: NDArray[np.float32], judged: NDArray[np.bool_]) -> bool:
@@ -80,7 +80,7 @@ def _is_refuted(channel: NDArray[np.float32], judged: NDArray[np.bool_]) -> bool
     inside = np.zeros_like(judged[part])
     inside[EDGE_PX:-EDGE_PX, EDGE_PX:-EDGE_PX] = True
     inside &= judged[part]
-    fit = _Fit(np.ascontiguousarray(channel[part]), inside)
+    fit = fit_of(channel[part], inside)
     shown = max(1, int(inside.sum()))
     before = fit.difference(shown)
     fit.correct()
@@ -97,40 +97,6 @@ def _busiest(channel: NDArray[np.float32]) -> tuple[slice, slice]:
         parts,
         key=lambda part: float(edges[part[0].start // SPARSE :][:rows, part[1]].sum()),
     )
-
-
-class _Fit:
-    """Search for the small image that gives an image when enlarged.
-
-    Args:
-        channel: H x W, the image.
-        judged: H x W, the pixels that count.
-    """
-
-    def __init__(self, channel: NDArray[np.float32], judged: NDArray[np.bool_]) -> None:
-        self._channel, self._judged = channel, judged
-        large = Image.fromarray(channel)
-        self._size = large.size
-        self._small = _resized(large, [max(1, round(side / FACTOR)) for side in large.size])
-        self._residual = self._missing()
-
-    def difference(self, count: int) -> float:
-        """Root mean square, over so many pixels, of what the small image does not give yet."""
-        return float(np.sqrt(np.square(self._residual, dtype=np.float64).sum() / count))
-
-    def correct(self) -> None:
-        """Add to the small image what it does not give yet."""
-        moved = np.asarray(_resized(Image.fromarray(self._residual), self._small.size)) * STEP
-        self._small = Image.fromarray(np.asarray(self._small) + moved)
-        self._residual = self._missing()
-
-    def _missing(self) -> NDArray[np.float32]:
-        given = np.asarray(_resized(self._small, self._size))
-        return np.where(self._judged, self._channel - given, 0)
-
-
-def _resized(image: Image.Image, size: list[int] | tuple[int, int]) -> Image.Image:
-    return image.resize((size[0], size[1]), Image.Resampling.BICUBIC)
 
 
 def _far_inside(visible: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -1,7 +1,7 @@
 """Runtime and precision by measurement: the fastest on this machine that gives the same image.
 
 No flag of a processor tells how fast a model is in a form, so all that are there run on a tile, in
-turn, and the finished pixels are compared with torch in float32. A trial takes about a second; the
+turn, and the finished pixels are compared with torch in float32. A trial takes under a second; the
 caller remembers it (`Placement.trials`).
 
 On a CPU the processor time of one thread is compared. At a load of twelve on two cores it varied by
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 TILE_PX = 512
 """Side of the tile of a trial; times of larger ones are in proportion to it."""
-BUDGET_S = 0.2
+BUDGET_S = 0.1
 """Time after which no further round begins."""
 FEWEST_ROUNDS, MOST_ROUNDS = 3, 9
 DOES_NOT_RUN = (RuntimeError, TypeError, ImportError)
@@ -143,13 +143,16 @@ def _tried(key: str, weights: Weights, placement: Placement, forms: Sequence[For
     exact = Sharpener(weights, replace(placement, runtime=TORCH, precision=FLOAT32))
     pixels = trial_image()
     cues = exact.measured(pixels)
+    each_cues = list(_all_models(weights, cues))
+    wanted = [exact.sharpen(pixels, cues=one) for one in each_cues]
     alike: dict[Form, float] = {}
     runs = [_on_tile(exact, pixels, cues)]
     for form in forms:
         with suppress(*DOES_NOT_RUN):
             where = replace(placement, runtime=form.runtime, precision=form.precision)
             fast = Sharpener(weights, where)
-            alike[form] = min(_likeness(exact, fast, pixels, c) for c in _all_models(weights, cues))
+            made = [fast.sharpen(pixels, cues=one) for one in each_cues]
+            alike[form] = min(map(_likeness, wanted, made))
             runs.append(_on_tile(fast, pixels, cues))
     exact_ms, *each_ms = timed(exact.runtime.device, *runs)
     taken = dict(zip(alike, each_ms, strict=True))
@@ -164,10 +167,9 @@ def _all_models(weights: Weights, cues: Cues) -> Iterator[Cues]:
         yield replace(cues, enlarged=True)
 
 
-def _likeness(exact: Sharpener, fast: Sharpener, pixels: NDArray[np.uint8], cues: Cues) -> float:
-    """Compute SSIM between the finished pixels of two sharpeners."""
-    one, other = (to_tensor(of.sharpen(pixels, cues=cues)) for of in (exact, fast))
-    return float(compute_ssim(one, other).item())
+def _likeness(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """Compute SSIM between finished pixels."""
+    return float(compute_ssim(to_tensor(one), to_tensor(other)).item())
 
 
 def _on_tile(sharpener: Sharpener, pixels: NDArray[np.uint8], cues: Cues) -> Callable[[], object]:

@@ -20,7 +20,7 @@ from sharpend.errors import Reason
 from sharpend.files.access import Access
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.files.preview_layout import IMAGES, MOST_BYTES, Layout
-from sharpend.model.trial import RUNTIMES
+from sharpend.model.trial import RUNTIMES, Trial
 from sharpend.task import Options, Task
 from sharpend.workers.jsoncodec import (
     Kind,
@@ -80,6 +80,13 @@ class Describe:
 
 
 @dataclass(frozen=True, slots=True)
+class Follow:
+    """Request without an answer: take the form of a model that another worker's trial chose."""
+
+    trial: Trial
+
+
+@dataclass(frozen=True, slots=True)
 class Began:
     """Answer: the worker has started its task; if the worker ends from now on, the task failed."""
 
@@ -100,7 +107,7 @@ class Unavailable:
     message: str
 
 
-Request = Describe | Task
+Request = Describe | Follow | Task
 Answer = Began | Staged | Failed | Raised | LoadedModel | Unavailable
 
 _JOB_ID = whole(0, _WHOLE_64)
@@ -249,6 +256,7 @@ WORKER_OPTIONS = record(
 
 REQUESTS: dict[str, tuple[type, Kind[Any]]] = {
     "describe": (Describe, record(Describe, model=PATH_TEXT, teacher=flag())),
+    "follow": (Follow, record(Follow, trial=TRIAL)),
     "task": (Task, _TASK),
 }
 ANSWERS: dict[str, tuple[type, Kind[Any]]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sharpend.agreement.opinion import SecondOpinion, Student
@@ -12,6 +13,7 @@ from sharpend.model.shipped import find
 if TYPE_CHECKING:
     from sharpend.model.device import Placement
     from sharpend.model.sharpener import Sharpener
+    from sharpend.model.trial import Trial
 
 
 class Models:
@@ -22,6 +24,10 @@ class Models:
         self._sharpeners: dict[str, Sharpener] = {}
         self._opinions: dict[str | None, SecondOpinion] = {}
         """By the teacher's digest: several students may share one."""
+
+    def follow(self, trial: Trial) -> None:
+        """Take the answer of another worker's trial for models that are not loaded yet."""
+        self._placement = replace(self._placement, trials=(trial, *self._placement.trials))
 
     def sharpener(self, model: str) -> Sharpener:
         """Return the model of this name or path, loaded at its first use.

@@ -20,7 +20,7 @@ from sharpend.errors import Reason, UnavailableError
 from sharpend.workers import worker
 from sharpend.workers.answers import NOT_STARTED, TIME_SETTING, end_of, fitting, not_started
 from sharpend.workers.loading import LoadedModel
-from sharpend.workers.messages import Began, Describe, Unavailable
+from sharpend.workers.messages import Began, Describe, Follow, Unavailable
 from sharpend.workers.process import WorkerProcess
 
 if TYPE_CHECKING:
@@ -116,8 +116,7 @@ class Pool:
         slot = self._slots[0]
         try:
             process = self._ready(slot)
-            if self._options.precision != "auto" or self._options.trials:
-                self._start_others()  # no trial is expected that they would have to follow
+            self._start_others()
             process.send(Describe(model, teacher))
             loaded = self._described(process, model, go_on)
         except (OSError, RuntimeError) as error:
@@ -127,17 +126,16 @@ class Pool:
             raise
         self._idle_bytes = max(self._idle_bytes, loaded.resident_bytes or 0)
         self._follow(loaded.trial)
-        self._start_others()
         return loaded
 
     def _follow(self, trial: Trial | None) -> None:
-        """Start all further workers with the precision that this trial chose."""
+        """Let all workers take the form of the model that this trial chose, later ones too."""
         known = self._options.trials
         if trial is not None and trial not in known:
             self._options = replace(self._options, trials=(trial, *known))
-            for slot in self._slots[1:]:  # started without it
-                if slot.task is None:
-                    self._retire(slot)
+            for slot in self._slots[1:]:
+                if slot.process is not None:
+                    slot.process.send(Follow(trial))
 
     def _start_others(self) -> None:
         """Start the processes of the other workers, which are ready at about the same time."""

@@ -2,7 +2,8 @@
 
 Requests go to the worker's standard input, answers come from its standard output, one JSON frame
 each (see `sharpend.workers.messages` and `framing`). Nothing else is shared: no other descriptor,
-no memory, no lock, no terminal. One thread reads the answers, at most one ahead of the daemon.
+no memory, no lock, no terminal. One thread writes the requests, in order; another one reads the
+answers, at most one ahead of the daemon.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class WorkerProcess:
     def __init__(self, options: WorkerOptions, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._answers: queue.SimpleQueue[Answer | MessageError | EOFError] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._taken = threading.Semaphore(0)
         self._is_dropped = False
         # A session of its own: no terminal to write to, and a signal to the daemon's whole group
@@ -64,8 +66,9 @@ class WorkerProcess:
             env={key: text for key, text in os.environ.items() if not key.startswith(_SECRETS)},
         )
         try:
-            self._listener = _in_thread(self._listen)
+            self._threads = [_in_thread(self._write), _in_thread(self._listen)]
         except RuntimeError:
+            self._requests.put(None)
             with self._process:
                 self._process.kill()
             raise
@@ -90,13 +93,8 @@ class WorkerProcess:
         return machine.resident_bytes(self.pid) or 0
 
     def send(self, request: Request) -> None:
-        """Send a request without blocking: a worker that does not read fills its pipe.
-
-        Raises:
-            RuntimeError: the system has no room for a thread.
-        """
-        body = messages.encode(request)
-        _in_thread(lambda: self._write(body))
+        """Send a request without blocking: a worker that does not read fills its pipe."""
+        self._requests.put(messages.encode(request))
 
     def take(self, timeout_s: float = 0.0) -> Answer | MessageError | EOFError | None:
         """Return the next answer, an error, or the end of the pipe; None if nothing has come."""
@@ -123,14 +121,19 @@ class WorkerProcess:
         self._taken.release()
 
     def wait(self, timeout_s: float) -> None:
-        """Wait until the killed process and its thread have ended."""
+        """Wait until the killed process and its threads have ended."""
         with suppress(subprocess.TimeoutExpired):
+            # The end of its pipe wakes this thread; its status alone would have to be asked for.
+            for thread in self._threads:
+                thread.join(timeout_s)
             self._process.wait(timeout_s)
-            self._listener.join(timeout_s)
 
-    def _write(self, body: bytes) -> None:
-        with suppress(OSError, ValueError):  # it ended: the end of the other pipe reports that
-            framing.send(_opened(self._process.stdin), body)
+    def _write(self) -> None:
+        """Write requests until the other thread reports the end; it closes nothing in use."""
+        with suppress(OSError), _opened(self._process.stdin) as pipe:
+            while (body := self._requests.get()) is not None:
+                with suppress(OSError):  # it ended: the end of the other pipe reports that
+                    framing.send(pipe, body)
 
     def _listen(self) -> None:
         """Read answers until the pipe ends or one is not valid."""
@@ -143,8 +146,7 @@ class WorkerProcess:
                 if isinstance(answer, Exception):
                     break
                 self._taken.acquire()
-        with suppress(OSError):  # unwritten requests are lost with the process
-            _opened(self._process.stdin).close()
+        self._requests.put(None)
 
 
 def _in_thread(target: Callable[[], None]) -> threading.Thread:

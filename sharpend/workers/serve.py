@@ -14,10 +14,10 @@ from sharpend.errors import SharpendError
 from sharpend.task import Task
 from sharpend.workers import framing, messages, worker
 from sharpend.workers.jsoncodec import loads
-from sharpend.workers.messages import Began, Describe, Raised, Unavailable
+from sharpend.workers.messages import Began, Describe, Follow, Raised, Unavailable
 
 if TYPE_CHECKING:
-    from sharpend.workers.messages import Answer, Request
+    from sharpend.workers.messages import Answer
 
 
 def main(options: str, daemon_pid: str) -> None:
@@ -33,12 +33,15 @@ def main(options: str, daemon_pid: str) -> None:
     _redirect_to_null(2)  # errors of the start still go there
     while (body := framing.receive(requests, messages.REQUEST_BYTES)) is not None:
         request = messages.request(body)
+        if isinstance(request, Follow):
+            worker.follow(request.trial)
+            continue
         if isinstance(request, Task):
             framing.send(answers, messages.encode(Began(request.job_id)))
         framing.send(answers, _answer(request))
 
 
-def _answer(request: Request) -> bytes:
+def _answer(request: Describe | Task) -> bytes:
     try:
         answer = worker.work(request) if isinstance(request, Task) else _described(request)
         return messages.encode(answer)

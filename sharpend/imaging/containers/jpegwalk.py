@@ -9,10 +9,10 @@ Source: ITU-T T.81 (JPEG), A.2 (order of blocks), B.2.4.2 (tables), F.2.2 (decod
 
 from __future__ import annotations
 
-import importlib
 import re
 from typing import TYPE_CHECKING
 
+from sharpend.imaging.compiled import compiled
 from sharpend.imaging.containers.jpeglayout import SCAN, is_metadata
 
 if TYPE_CHECKING:
@@ -42,17 +42,7 @@ _LENGTHS, _RECORD_BYTES = 16, 16 + 256
 _FRAME_BYTES, _MOST_FACTOR = 6, 4
 _NAMES = (*range(4), *range(0x10, 0x14))
 """Of all tables that a file may have."""
-
-
-def _compiled() -> ModuleType | None:
-    """Import the compiled walk, None where it was not built."""
-    try:
-        return importlib.import_module("sharpend.imaging.containers._jpegscan")
-    except ModuleNotFoundError:
-        return None
-
-
-COMPILED = _compiled()
+COMPILED = compiled("sharpend.imaging.containers._jpegscan")
 
 
 def is_sound(parts: Parts) -> bool:
