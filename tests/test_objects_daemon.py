@@ -144,13 +144,13 @@ def test_check_refuses_a_store_that_ignores_conditions(
 @pytest.mark.parametrize(
     ("keys", "told"),
     [
-        ('input = "s3://bucket"\noutput = "out"\npolling = true', "polling: says nothing"),
-        ('input = "s3://bucket"\noutput = "out"\nsettle_s = 3', "settle_s: says nothing"),
+        ('input = "s3://bucket"\noutput = "out"\npolling = true', "polling: has no effect"),
+        ('input = "s3://bucket"\noutput = "out"\nsettle_s = 3', "settle_s: has no effect"),
         (
             'input = "s3://bucket"\noutput = "out"\nremove_empty_folders = true',
-            "remove_empty_folders: says nothing",
+            "remove_empty_folders: has no effect",
         ),
-        ('input = "in"\noutput = "s3://bucket"\nmode = "0640"', "mode: says nothing of an output"),
+        ('input = "in"\noutput = "s3://bucket"\nmode = "0640"', "mode: has no effect on an output"),
         ('input = "in"\noutput = "s3://bucket"\nsidecars = "copy"', 'sidecars: cannot be "copy"'),
         ('input = "in"\noutput = "s3://x"', "output: must be an address such as s3://"),
         (
@@ -171,7 +171,7 @@ def test_check_refuses_a_store_that_ignores_conditions(
 def test_settings_that_do_not_fit(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: str, told: str
 ) -> None:
-    """What says nothing of object storage is refused, and places that overlap are."""
+    """Settings without effect on object storage are refused, and folders that overlap."""
     (tmp_path / "in").mkdir()
     config = tmp_path / "sharpend.toml"
     config.write_text(f'state = "state"\n[[folder]]\n{keys}\n')
