@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sharpend.errors import ImageRefusedError
 from sharpend.imaging import extras
 from sharpend.imaging.containers import lzw, riff
 from sharpend.imaging.containers.pngchunks import HEADER_END, SIGNATURE, chunk
@@ -93,9 +95,11 @@ def webp(hidden: bytes, *, kind: bytes, **options: object) -> bytes:
     return b"RIFF" + len(content).to_bytes(4, "little") + content
 
 
-def iso(hidden: bytes, *, target: str) -> bytes:
-    """An AVIF or HEIC with something in its media data that no item has."""
+def iso(hidden: bytes, *, target: str, is_item: bool = False) -> bytes:
+    """An AVIF or HEIC with something in its media data: of no item, or at the end of its image."""
     made = isofiles.coded(saved(target))
+    if is_item:
+        made, hidden = replace(made, data=made.data + hidden), b""
     unclaimed = isofiles.box(b"mdat", hidden) * bool(hidden)
     return isofiles.heif([made], brand=b"avif" if target == "AVIF" else b"heic", behind=unclaimed)
 
@@ -132,6 +136,8 @@ HIDING: dict[str, Hiding] = {
     "WebP without loss": partial(webp, kind=b"VP8L", lossless=True),
     "AVIF": partial(iso, target="AVIF"),
     "HEIC": partial(iso, target="HEIF"),
+    "AVIF item": partial(iso, target="AVIF", is_item=True),
+    "HEIC item": partial(iso, target="HEIF", is_item=True),
     "JPEG XL": jxl,
     "TIFF gap": partial(tiff, place="gap"),
     "TIFF strip": partial(tiff, place="strip"),
@@ -147,6 +153,16 @@ def test_hidden_bytes_are_a_loss(name: str) -> None:
     (loss,) = picture.losses
     assert abs(int(loss.split()[0]) - len(HIDDEN)) <= 3  # a decoder may do without the last bytes
     assert decoded(written(picture), ALL).losses == ()
+
+
+@pytest.mark.parametrize("tail", [b"\0", b"abc", bytes(5), b"\0\0\0\2ab", HIDDEN * 9])
+def test_a_tail_of_an_hevc_image_leaves_its_pixels(tail: bytes) -> None:
+    """Whatever lies behind the last unit, unless it may be a cut part of the image."""
+    picture = decoded(iso(tail, target="HEIF", is_item=True))
+    assert np.array_equal(picture.pixels, decoded(iso(b"", target="HEIF")).pixels)
+    cut = isofiles.coded(saved("HEIF")).data[:-9]
+    with pytest.raises(ImageRefusedError, match="ends before"):
+        decoded(iso(cut, target="HEIF", is_item=True))
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])
