@@ -22,7 +22,10 @@ from sharpend.imaging import extras
 from sharpend.imaging.containers import lzw, riff
 from sharpend.imaging.containers.pngchunks import HEADER_END, SIGNATURE, chunk
 from sharpend.imaging.formats import Format
-from sharpend.policies import Frames, Policies
+from sharpend.imaging.metadata import pngtext, xmp
+from sharpend.imaging.metadata.provenance import Provenance
+from sharpend.imaging.metadata_policy import finished
+from sharpend.policies import Frames, Metadata, Policies
 from tests import isofiles
 from tests.cases import decoded, written
 from tests.tiffs import SHORT, Tiff
@@ -153,6 +156,21 @@ def test_hidden_bytes_are_a_loss(name: str) -> None:
     (loss,) = picture.losses
     assert abs(int(loss.split()[0]) - len(HIDDEN)) <= 3  # a decoder may do without the last bytes
     assert decoded(written(picture), ALL).losses == ()
+
+
+@pytest.mark.parametrize("metadata", Metadata)
+def test_data_behind_a_compressed_packet_goes_with_a_note(metadata: Metadata) -> None:
+    """It stays where XMP stays as it is, and `strip` removes all without a word."""
+    still, packet = png(b"", place=""), zlib.compress(xmp.with_record(b"", {"Model": "lite"}))
+    text = chunk(b"iTXt", pngtext.XMP_KEYWORD + b"\0\1\0\0\0" + packet + HIDDEN)
+    picture = decoded(still[:-12] + text + still[-12:])
+    made = finished(picture, Policies(metadata=metadata), None)
+    assert (text in written(made)) == (metadata is Metadata.KEEP)
+    told = ("16 bytes of unknown data in its compressed XMP are not in the output",)
+    assert made.notes == told * (metadata is Metadata.STRIP_GPS)
+    record = Provenance("lite", "", "", "", "")
+    recorded = finished(picture, Policies(metadata=metadata), record)
+    assert recorded.notes == told * (metadata is not Metadata.STRIP)
 
 
 @pytest.mark.parametrize("tail", [b"\0", b"abc", bytes(5), b"\0\0\0\2ab", HIDDEN * 9])
