@@ -19,7 +19,7 @@ from PIL import Image
 
 from sharpend.errors import ImageRefusedError
 from sharpend.imaging import extras
-from sharpend.imaging.containers import lzw, riff
+from sharpend.imaging.containers import jpegwalk, lzw, riff
 from sharpend.imaging.containers.pngchunks import HEADER_END, SIGNATURE, chunk
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata import pngtext, xmp
@@ -107,6 +107,12 @@ def iso(hidden: bytes, *, target: str, is_item: bool = False) -> bytes:
     return isofiles.heif([made], brand=b"avif" if target == "AVIF" else b"heic", behind=unclaimed)
 
 
+def jpeg(hidden: bytes) -> bytes:
+    """A JPEG with something between its scan and its end mark."""
+    data = saved("JPEG")
+    return data[:-2] + hidden + data[-2:]
+
+
 def jxl(hidden: bytes) -> bytes:
     """A bare codestream with something behind it."""
     encoded = bytes(imagecodecs.jpegxl_encode(COLOURS, lossless=True))
@@ -141,6 +147,7 @@ HIDING: dict[str, Hiding] = {
     "HEIC": partial(iso, target="HEIF"),
     "AVIF item": partial(iso, target="AVIF", is_item=True),
     "HEIC item": partial(iso, target="HEIF", is_item=True),
+    "JPEG": jpeg,
     "JPEG XL": jxl,
     "TIFF gap": partial(tiff, place="gap"),
     "TIFF strip": partial(tiff, place="strip"),
@@ -156,6 +163,13 @@ def test_hidden_bytes_are_a_loss(name: str) -> None:
     (loss,) = picture.losses
     assert abs(int(loss.split()[0]) - len(HIDDEN)) <= 3  # a decoder may do without the last bytes
     assert decoded(written(picture), ALL).losses == ()
+
+
+@pytest.mark.skipif(jpegwalk.COMPILED is None, reason="no C compiler at installation")
+def test_the_few_bytes_that_libjpeg_reads_ahead_are_counted() -> None:
+    """It tells of none, or of too few."""
+    for count in range(1, 10):
+        assert decoded(jpeg(HIDDEN[:count])).losses[0].startswith(f"{count} bytes of unknown data")
 
 
 @pytest.mark.parametrize("metadata", Metadata)
