@@ -72,6 +72,50 @@ def without_adler(data: bytes) -> bytes:
     return data[:at] + _chunk(b"IDAT", body) + rest
 
 
+def behind_pixels(hidden: bytes) -> Edit:
+    """Put bytes behind the compressed pixels of a PNG, into its last IDAT."""
+
+    def edited(data: bytes) -> bytes:
+        at = data.rindex(b"IDAT") - 4
+        length = int.from_bytes(data[at : at + 4])
+        body = data[at + 8 : at + 8 + length] + hidden
+        return data[:at] + _chunk(b"IDAT", body) + data[at + 12 + length :]
+
+    return edited
+
+
+def behind_codes(hidden: bytes) -> Edit:
+    """Put a sub-block behind the pixels of a GIF."""
+    return lambda data: data[:-2] + bytes((len(hidden),)) + hidden + data[-2:]
+
+
+def behind_strip(hidden: bytes) -> Edit:
+    """Put bytes behind the only strip of a little-endian TIFF, which then lies at its end."""
+
+    def edited(data: bytes) -> bytes:
+        made = bytearray(data)
+        (at,) = struct.unpack_from("<I", data, 4)
+        (rows,) = struct.unpack_from("<H", data, at)
+        places = {
+            struct.unpack_from("<H", data, place)[0]: place + 8
+            for place in range(at + 2, at + 2 + 12 * rows, 12)
+        }
+        offset, count = (int.from_bytes(data[places[tag] :][:4], "little") for tag in (273, 279))
+        made[offset : offset + count] = bytes(count)
+        for tag, value in ((273, len(data)), (279, count + len(hidden))):
+            struct.pack_into("<I", made, places[tag], value)
+        return bytes(made) + data[offset : offset + count] + hidden
+
+    return edited
+
+
+def late_height(data: bytes) -> bytes:
+    """Tell the height of a JPEG of one scan behind that (DNL), and 0 in its header."""
+    at = data.index(b"\xff\xc0") + 5
+    height = data[at : at + 2]
+    return data[:at] + bytes(2) + data[at + 2 : -2] + b"\xff\xdc\0\4" + height + data[-2:]
+
+
 def top_down(data: bytes) -> bytes:
     """A bitmap's rows from the top: the height is negative."""
     height = int.from_bytes(data[22:26], "little", signed=True)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FRAMES = {"frames=first": "taken", "frames=all": "taken"}
 PNG = "convert rgb.ppm -strip $tmp.png"
 BEYOND = 99_999_999
+HIDDEN = b"hidden behind it"
 HEIF_FORM = (r"QuickTime:.*|Meta:.*|File:(FileType.*|MIMEType)",)
 """The boxes are written anew; the test of parts tells which of them are lost."""
 BMP_FORM = (r"File:(BMPVersion|Compression|ColorSpace|.*(Mask|Endpoint)|Gamma.*|RenderingIntent)",)
@@ -55,6 +56,11 @@ def _cut_outs() -> Iterator[Recipe]:
         "avif": (f"{plain} && avifenc -s 10 $tmp.png $out", "rgba8", True),
         "10.avif": (f"{deep} && avifenc -s 10 -d 10 $tmp.png $out", "rgba10", True),
         "12.avif": (f"{deep} && avifenc -s 10 -d 12 $tmp.png $out", "rgba12", True),
+        "gray.avif": (
+            "convert cut-ga.pam $tmp.png && avifenc -s 10 -y 400 $tmp.png $out",
+            "graya8",
+            True,
+        ),
         "bmp": ("convert cut.pam -define bmp:format=bmp4 $out", "rgba8", False),
         "jxl": (f"{plain} && cjxl --quiet -e 3 -d 0 $tmp.png $out", "rgba8", False),
         "16.jxl": (f"{deep} && cjxl --quiet -e 3 -d 0 $tmp.png $out", "rgba16", False),
@@ -121,6 +127,9 @@ def _jpeg() -> Iterator[Recipe]:
     for name, first in (("", edits.appended(b"")), ("-no-end", edits.cut(2))):
         edit = edits.both(first, edits.appended(samsung))
         yield Recipe(f"samsung{name}.jpg", plain, lossy=True, edit=edit, differs=TRAILERS)
+    whole, tall = "jpeg-q75-420.jpg", ("File:ImageHeight",)
+    edit = edits.late_height
+    yield Recipe("late-height.jpg", plain, lossy=True, edit=edit, differs=tall, like=whole)
     edit = edits.appended(_archive())
     yield Recipe("archive.jpg", plain, lossy=True, edit=edit, differs=TRAILERS)
     large = "cat srgb.icc > $tmp.icc && head -c 150000 /dev/zero >> $tmp.icc"
@@ -179,6 +188,7 @@ def _png() -> Iterator[Recipe]:
     edit = edits.chunk(b"iCCP", profile[:40])
     gone = (r"PNG:(ProfileName|ICC_Profile)|ICC.*",)
     yield Recipe("icc-broken.png", plain, edit=edit, differs=gone)
+    yield Recipe("surplus.png", plain, edit=edits.behind_pixels(HIDDEN))
     edit = edits.appended(_archive())
     yield Recipe("archive.png", plain, edit=edit, differs=TRAILERS)
     told = struct.pack(">5I2H2B", 0, 96, 64, 0, 0, 1, 10, 0, 0)
@@ -192,6 +202,7 @@ def _gif_and_webp() -> Iterator[Recipe]:
     gif = "convert rgb.ppm $out"
     yield Recipe("no-end.gif", gif, edit=edits.cut(1), differs=GIF_FORM)
     yield Recipe("behind.gif", gif, edit=edits.appended(b"left behind " * 40), differs=GIF_FORM)
+    yield Recipe("surplus.gif", gif, edit=edits.behind_codes(HIDDEN), differs=GIF_FORM)
     one = "convert -delay 10 -loop 3 rgb.ppm $out"
     yield Recipe("one-frame.gif", one, differs=(*GIF_FORM, "GIF:(AnimationIterations|Duration)"))
     webp = "cwebp -quiet -lossless rgb.ppm -o $tmp.webp"
@@ -216,6 +227,10 @@ def _tiff() -> Iterator[Recipe]:
     plain = "convert rgb.ppm -compress None $tmp.tif"
     small = "convert rgb.ppm -resize 24x16! -compress None $tmp.2.tif"
     two = f"{plain} && {small} && tiffcp $tmp.tif $tmp.2.tif $out"
+    for compression in ("None", "Zip"):
+        make = f"convert rgb.ppm -define tiff:rows-per-strip=64 -compress {compression} $out"
+        edit = edits.behind_strip(HIDDEN)
+        yield Recipe(f"surplus-{compression.lower()}.tif", make, edit=edit)
     pages = ("IFD1:.*",)
     yield Recipe("pages-of-two-sizes.tif", two, "pages", fates=FRAMES, frames=2)
     yield Recipe("preview.tif", f"{two} && tiffset -d 1 -u 297 $out", differs=pages)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -16,11 +17,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sharpend.errors import ImageRefusedError
 from sharpend.imaging import extras
-from sharpend.imaging.containers import lzw, riff
+from sharpend.imaging.containers import jpegwalk, lzw, riff
 from sharpend.imaging.containers.pngchunks import HEADER_END, SIGNATURE, chunk
 from sharpend.imaging.formats import Format
-from sharpend.policies import Frames, Policies
+from sharpend.imaging.metadata import pngtext, xmp
+from sharpend.imaging.metadata.provenance import Provenance
+from sharpend.imaging.metadata_policy import finished
+from sharpend.policies import Frames, Metadata, Policies
 from tests import isofiles
 from tests.cases import decoded, written
 from tests.tiffs import SHORT, Tiff
@@ -93,11 +98,19 @@ def webp(hidden: bytes, *, kind: bytes, **options: object) -> bytes:
     return b"RIFF" + len(content).to_bytes(4, "little") + content
 
 
-def iso(hidden: bytes, *, target: str) -> bytes:
-    """An AVIF or HEIC with something in its media data that no item has."""
+def iso(hidden: bytes, *, target: str, is_item: bool = False) -> bytes:
+    """An AVIF or HEIC with something in its media data: of no item, or at the end of its image."""
     made = isofiles.coded(saved(target))
+    if is_item:
+        made, hidden = replace(made, data=made.data + hidden), b""
     unclaimed = isofiles.box(b"mdat", hidden) * bool(hidden)
     return isofiles.heif([made], brand=b"avif" if target == "AVIF" else b"heic", behind=unclaimed)
+
+
+def jpeg(hidden: bytes) -> bytes:
+    """A JPEG with something between its scan and its end mark."""
+    data = saved("JPEG")
+    return data[:-2] + hidden + data[-2:]
 
 
 def jxl(hidden: bytes) -> bytes:
@@ -132,6 +145,9 @@ HIDING: dict[str, Hiding] = {
     "WebP without loss": partial(webp, kind=b"VP8L", lossless=True),
     "AVIF": partial(iso, target="AVIF"),
     "HEIC": partial(iso, target="HEIF"),
+    "AVIF item": partial(iso, target="AVIF", is_item=True),
+    "HEIC item": partial(iso, target="HEIF", is_item=True),
+    "JPEG": jpeg,
     "JPEG XL": jxl,
     "TIFF gap": partial(tiff, place="gap"),
     "TIFF strip": partial(tiff, place="strip"),
@@ -147,6 +163,38 @@ def test_hidden_bytes_are_a_loss(name: str) -> None:
     (loss,) = picture.losses
     assert abs(int(loss.split()[0]) - len(HIDDEN)) <= 3  # a decoder may do without the last bytes
     assert decoded(written(picture), ALL).losses == ()
+
+
+@pytest.mark.skipif(jpegwalk.COMPILED is None, reason="no C compiler at installation")
+def test_the_few_bytes_that_libjpeg_reads_ahead_are_counted() -> None:
+    """It tells of none, or of too few."""
+    for count in range(1, 10):
+        assert decoded(jpeg(HIDDEN[:count])).losses[0].startswith(f"{count} bytes of unknown data")
+
+
+@pytest.mark.parametrize("metadata", Metadata)
+def test_data_behind_a_compressed_packet_goes_with_a_note(metadata: Metadata) -> None:
+    """It stays where XMP stays as it is, and `strip` removes all without a word."""
+    still, packet = png(b"", place=""), zlib.compress(xmp.with_record(b"", {"Model": "lite"}))
+    text = chunk(b"iTXt", pngtext.XMP_KEYWORD + b"\0\1\0\0\0" + packet + HIDDEN)
+    picture = decoded(still[:-12] + text + still[-12:])
+    made = finished(picture, Policies(metadata=metadata), None)
+    assert (text in written(made)) == (metadata is Metadata.KEEP)
+    told = ("16 bytes of unknown data in its compressed XMP are not in the output",)
+    assert made.notes == told * (metadata is Metadata.STRIP_GPS)
+    record = Provenance("lite", "", "", "", "")
+    recorded = finished(picture, Policies(metadata=metadata), record)
+    assert recorded.notes == told * (metadata is not Metadata.STRIP)
+
+
+@pytest.mark.parametrize("tail", [b"\0", b"abc", bytes(5), b"\0\0\0\2ab", HIDDEN * 9])
+def test_a_tail_of_an_hevc_image_leaves_its_pixels(tail: bytes) -> None:
+    """Whatever lies behind the last unit, unless it may be a cut part of the image."""
+    picture = decoded(iso(tail, target="HEIF", is_item=True))
+    assert np.array_equal(picture.pixels, decoded(iso(b"", target="HEIF")).pixels)
+    cut = isofiles.coded(saved("HEIF")).data[:-9]
+    with pytest.raises(ImageRefusedError, match="ends before"):
+        decoded(iso(cut, target="HEIF", is_item=True))
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])

@@ -204,6 +204,10 @@ LOSSY: dict[str, Writer] = {
 }
 
 
+CLEAN = {name: LOSSY[name] for name in ("avif", "animated.avif", "10.avif", "12.avif")}
+"""Those whose own artefacts are below a level."""
+
+
 ALL = Policies(frames=Frames.ALL)
 
 
@@ -254,12 +258,12 @@ def changes(before: Picture, after: Picture) -> Iterator[NDArray[np.float64]]:
 
 
 @pytest.mark.parametrize("crispness", [pytest.param(0.0, marks=pytest.mark.slow), 1.0])
-@pytest.mark.parametrize("name", [*EXACT, *PREMULTIPLIED, *HARD_ONLY])
+@pytest.mark.parametrize("name", [*EXACT, *PREMULTIPLIED, *HARD_ONLY, *CLEAN])
 def test_a_flat_subject_on_nothing_stays_flat(
     sharpened: Daylight, name: str, crispness: float
 ) -> None:
     """No pixel that shows changes by more than two levels, whatever the format and the edge."""
-    writer = (EXACT | PREMULTIPLIED | HARD_ONLY)[name]
+    writer = (EXACT | PREMULTIPLIED | HARD_ONLY | CLEAN)[name]
     for alpha in (HARD,) if name in HARD_ONLY else (HARD, SOFT):
         data = writer(cut_out(np.array(FLAT), alpha))
         before, after, _ = sharpened(data, crispness=crispness)
@@ -281,6 +285,31 @@ def test_a_lossy_file_gets_no_ring(sharpened: Daylight, name: str) -> None:
 def model() -> Sharpener:
     """The default model."""
     return Sharpener(load("lite-photo"), CPU)
+
+
+def over_black(frame: Frame) -> Frame:
+    """The frame with black under alpha 0."""
+    assert frame.alpha is not None
+    return frame.with_pixels(frame.pixels * (frame.alpha[..., None] > 0))
+
+
+@pytest.mark.parametrize("alpha", [HARD, SOFT], ids=["hard", "soft"])
+@pytest.mark.parametrize("name", LOSSY)
+def test_no_hidden_colour_rings_in_a_lossy_output(name: str, alpha: Pixels) -> None:
+    """Visible pixels over black change as over their own colour, or by two levels at most."""
+    flat = np.array(FLAT)
+    clean = read(LOSSY[name](cut_out(flat, alpha, flat)))
+    worst = []
+    for picture in (clean, clean.with_frames([over_black(frame) for frame in clean.frames])):
+        filled = [(frame, fill(frame)) for frame in picture.frames]
+        frames = [
+            shown.stored(frame, model().sharpen(shown.pixels), is_lossy=codec.is_lossy(picture))
+            for frame, shown in filled
+        ]
+        file = BytesIO()
+        codec.encode(picture.with_frames(frames), file)
+        worst.append(max(change.max() for change in changes(clean, read(file.getvalue()))))
+    assert worst[1] <= max(worst[0], 2)
 
 
 @pytest.mark.parametrize("name", [*EXACT, *PREMULTIPLIED, "key.png"])

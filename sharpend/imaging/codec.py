@@ -122,6 +122,11 @@ def _check_bytes(size: int, limit: int) -> None:
         )
 
 
+def is_lossy(picture: Picture) -> bool:
+    """Return whether an image with alpha is written by an encoder that changes its colours."""
+    return bool(picture.frames) and CONTAINERS[picture.format].is_lossy(picture.frames[0])
+
+
 def encode(picture: Picture, file: BinaryIO) -> None:
     """Write an image in its own format, with its metadata.
 

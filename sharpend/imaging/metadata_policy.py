@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sharpend.imaging.containers import trailers
 from sharpend.imaging.detection import CONTAINERS
 from sharpend.imaging.metadata import exif, photoshop, pngtext, xmp
 from sharpend.imaging.metadata.blocks import NEEDED, TRAILER, Block, Carried, Kind
@@ -127,18 +128,21 @@ def _mapped(
             blocks.append(block)
             continue
         try:
-            blocks += container.fitting(_changed(block, edits[block.kind]))
+            blocks += container.fitting(_changed(block, edits[block.kind], notes))
         except ValueError as error:
             notes.append(f"its {block.kind.name} data was not kept: {error}")
     return replace(carried, blocks=tuple(blocks))
 
 
-def _changed(block: Block, edit: Callable[[bytes], bytes]) -> Block:
+def _changed(block: Block, edit: Callable[[bytes], bytes], notes: list[str]) -> Block:
     """Change the content of one block, in the packing of its format."""
     if block.where != b"iTXt":
         return replace(block, data=edit(block.data))
     packet = pngtext.xmp_of(block.data) if block.data else b""
-    return replace(block, data=pngtext.with_xmp(block.data, edit(packet)))
+    changed = replace(block, data=pngtext.with_xmp(block.data, edit(packet)))
+    behind = pngtext.behind_xmp(block.data) if block.data else b""
+    notes += trailers.unknown(behind, "in its compressed XMP")
+    return changed
 
 
 def _with_record(
@@ -151,7 +155,7 @@ def _with_record(
 
     old = carried.block(Kind.XMP)
     try:
-        new = _changed(old or Block(Kind.XMP, b"", container.xmp_at or b""), with_ours)
+        new = _changed(old or Block(Kind.XMP, b"", container.xmp_at or b""), with_ours, notes)
         container.fitting(new)
     except ValueError as error:
         notes.append(f"no provenance record was written: {error}")

@@ -41,16 +41,18 @@ class FilledFrame:
     visible: NDArray[np.bool_] | None
     """H x W, False where it is hidden; None where nothing is."""
 
-    def stored(self, frame: Frame, sharpened: NDArray[Sample]) -> Frame:
+    def stored(self, frame: Frame, sharpened: NDArray[Sample], *, is_lossy: bool = False) -> Frame:
         """Put sharpened colours back into the frame.
 
         Args:
             frame: the one that these colours are of.
             sharpened: the shape and dtype of `pixels`.
+            is_lossy: its encoder changes colours. Then those under alpha 0 are the filled ones: an
+                edge to the stored ones would ring into what is visible.
 
         Returns:
             The frame with new values where a visible pixel changed, multiplied by alpha if it is
-            premultiplied. All other values are the stored ones, bit for bit.
+            premultiplied. All other values are the stored ones, bit for bit, but see `is_lossy`.
         """
         if frame.alpha is None or (self.visible is None and not frame.premultiplied):
             return frame.with_pixels(sharpened)
@@ -59,7 +61,11 @@ class FilledFrame:
             changed &= self.visible[:, :, np.newaxis]
         if frame.premultiplied:
             sharpened = _multiplied(sharpened, frame.alpha)
-        return frame.with_pixels(np.where(changed, sharpened, frame.pixels))
+        pixels = np.where(changed, sharpened, frame.pixels)
+        if is_lossy:
+            hidden = frame.alpha == 0
+            pixels[hidden] = self.pixels[hidden]
+        return frame.with_pixels(pixels)
 
 
 def fill(frame: Frame) -> FilledFrame:

@@ -135,6 +135,10 @@ def _write(picture: Picture) -> bytes:
     return isobmff.with_colour(encoded, *colour) if colour else encoded
 
 
+def _is_lossy(_frame: Frame) -> bool:
+    return True
+
+
 def _black(frame: Frame) -> Frame:
     """Replace the samples by black ones of 8 bits."""
     alpha = None if frame.alpha is None else np.zeros_like(frame.alpha, np.uint8)
@@ -184,4 +188,4 @@ def _cropped(frame: Frame, crop: Crop) -> Frame:
 
 
 _READING = pillow.Reading(options=_options, deep=avifdeep.samples)
-CONTAINER = Container(_probe, _read, _write, isobmff.check_whole, xmp_at=b"")
+CONTAINER = Container(_probe, _read, _write, isobmff.check_whole, is_lossy=_is_lossy, xmp_at=b"")

@@ -26,23 +26,52 @@ _LENGTH_AT = 21
 """Place in hvcC of the bytes of a length, less one."""
 _MOST_PIXEL_NAL, _MESSAGES, _FILLER = 37, frozenset({39, 40}), 38
 """NAL units up to the first number are slices, parameters and delimiters."""
+_MOST_SLICE, _NAL_HEAD_BYTES = 31, 2
+"""Slices of an image have the same head, of type and layer."""
 _ENCODER = b"x265"
 """In the message that an encoder leaves of itself."""
 
 
 def held(items: Items, data: bytes) -> list[Held]:
     """Count what the items of the primary image and of its alpha channel hold beside pixels."""
-    alpha = items.alpha()
-    numbers = [*items.parts(items.primary), *([] if alpha is None else items.parts(alpha))]
     found = []
-    for number in dict.fromkeys(numbers):
+    for number in _numbers(items):
         kind, content = items.kind_of(number), items.content(number, data)
         if kind == b"av01":
             found.append(Held(0, sum(_of_av1(content))))
         elif kind == b"hvc1":
-            coding = dict(items.properties.get(number, ())).get(b"hvcC", b"")
-            found.append(Held(0, sum(_of_hevc(content, coding))))
+            found.append(Held(0, sum(_of_hevc(content, _length_bytes(items, number)))))
     return found
+
+
+def without_tails(items: Items, data: bytes) -> bytes:
+    """Replace what lies behind the last NAL unit of an item by zeros at the end of that unit.
+
+    The decoder takes it for a unit that is cut, and refuses the file. What may be a cut slice
+    stays; no length of the file changes.
+    """
+    changed = None
+    for number in _numbers(items):
+        if items.kind_of(number) == b"hvc1":
+            content = items.content(number, data)
+            whole = _without_tail(content, _length_bytes(items, number))
+            if whole != content:
+                changed = changed or bytearray(data)
+                _put(changed, items, number, whole)
+    return data if changed is None else bytes(changed)
+
+
+def _numbers(items: Items) -> Iterator[int]:
+    """Iterate over the items of the primary image and of its alpha channel."""
+    alpha = items.alpha()
+    numbers = [*items.parts(items.primary), *([] if alpha is None else items.parts(alpha))]
+    return iter(dict.fromkeys(numbers))
+
+
+def _length_bytes(items: Items, number: int) -> int:
+    """Bytes of the length of each NAL unit of an item; 0 where it does not tell."""
+    coding = dict(items.properties.get(number, ())).get(b"hvcC", b"")
+    return (coding[_LENGTH_AT] & 3) + 1 if len(coding) > _LENGTH_AT else 0
 
 
 def _of_av1(content: bytes) -> Iterator[int]:
@@ -71,17 +100,53 @@ def _number(content: bytes, at: int) -> tuple[int, int]:
     return value, len(content)
 
 
-def _of_hevc(content: bytes, coding: bytes) -> Iterator[int]:
-    if len(coding) <= _LENGTH_AT:
-        return
-    length_bytes = (coding[_LENGTH_AT] & 3) + 1
-    at = 0
-    while at + length_bytes < len(content):
-        size = int.from_bytes(content[at : at + length_bytes])
-        at += length_bytes
-        unit = content[at : at + size]
+def _of_hevc(content: bytes, length_bytes: int) -> Iterator[int]:
+    end = 0
+    for start, end in _units(content, length_bytes):
+        unit = content[start:end]
         kind = unit[0] >> 1 & 63 if unit else 0
         is_encoders = kind in _MESSAGES and _ENCODER in unit
         if kind > _MOST_PIXEL_NAL and kind != _FILLER and not is_encoders:
             yield count(unit)
+    yield count(content[end:]) if end else 0
+
+
+def _units(content: bytes, length_bytes: int) -> Iterator[tuple[int, int]]:
+    """Start and end of each whole NAL unit."""
+    start = length_bytes
+    while length_bytes and start <= len(content):
+        end = start + int.from_bytes(content[start - length_bytes : start])
+        if end > len(content):
+            return
+        yield start, end
+        start = end + length_bytes
+
+
+def _without_tail(content: bytes, length_bytes: int) -> bytes:
+    units = [(start, end) for start, end in _units(content, length_bytes) if start < end]
+    if not units:
+        return content
+    start, end = units[-1]
+    tail_head = content[end + length_bytes : end + length_bytes + _NAL_HEAD_BYTES]
+    heads = [content[at : at + _NAL_HEAD_BYTES] for at, _ in units]
+    slices = [head for head in heads if head[0] >> 1 & 63 <= _MOST_SLICE]
+    size = len(content) - start
+    if (
+        end == len(content)
+        or size >> 8 * length_bytes
+        or (tail_head and any(head.startswith(tail_head) for head in slices))
+    ):
+        return content
+    length = size.to_bytes(length_bytes)
+    return content[: start - length_bytes] + length + content[start:end] + bytes(len(content) - end)
+
+
+def _put(data: bytearray, items: Items, number: int, content: bytes) -> None:
+    """Write the content of an item, as long as it was, where it lies."""
+    place = items.places[number]
+    first, at = data.find(items.inner) if place.method else 0, 0
+    for offset, length in place.extents:
+        end = min(first + offset + length, len(data))
+        size = max(0, end - first - offset)
+        data[first + offset : first + offset + size] = content[at : at + size]
         at += size

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sharpend.imaging.metadata.blocks import Block
-    from sharpend.imaging.picture import Picture
+    from sharpend.imaging.picture import Frame, Picture
     from sharpend.imaging.reading import Reader
     from sharpend.imaging.source import Header, Source
 
@@ -21,6 +21,11 @@ def _no_check(_data: bytes) -> None:
 def _unless_empty(block: Block) -> list[Block]:
     """Keep a block unchanged in a format without size limits; drop it if it is empty."""
     return [block] if block.data else []
+
+
+def _never(_frame: Frame) -> bool:
+    """Return False, for formats that write no alpha with a lossy encoder."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,8 @@ class Container:
     """The whole file, with what is carried, at the quality that the save options tell."""
     check_whole: Callable[[bytes], None] = _no_check
     """Refuses a file that ends early or whose checksums are wrong."""
+    is_lossy: Callable[[Frame], bool] = _never
+    """Returns whether a frame with alpha is written by an encoder that changes its colours."""
     xmp_at: bytes | None = None
     """Place of an XMP packet of ours (a block's `where`); None: it cannot hold one."""
     fitting: Callable[[Block], list[Block]] = _unless_empty

@@ -15,7 +15,7 @@ import numpy as np
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import extras
-from sharpend.imaging.containers import isobmff, pillow, trailers
+from sharpend.imaging.containers import codedunits, isobmff, pillow, trailers
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.geometry import check_square, crop_notes, crop_of, size_of
 from sharpend.imaging.containers.itemdata import metadata_of, notes_of
@@ -164,7 +164,8 @@ def _read(source: Source) -> Picture:
     items = items_of(Reader(BytesIO(data)))
     image = items.image(items.primary)
     lost = [left_out(data, items, has_frame_notes=False), crop_notes(image, crop_of(image))]
-    picture = _READING(replace(source, data=isobmff.without_cut_padding(data)))
+    shown = codedunits.without_tails(items, isobmff.without_cut_padding(data))
+    picture = _READING(replace(source, data=shown))
     return picture.with_notes(*lost, ((), trailers.unknown(behind)))
 
 

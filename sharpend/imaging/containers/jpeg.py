@@ -20,7 +20,14 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import color
-from sharpend.imaging.containers import jpegdamage, jpegpixels, jpegquality, pillow, trailers
+from sharpend.imaging.containers import (
+    jpegdamage,
+    jpegpixels,
+    jpegquality,
+    pillow,
+    surplus,
+    trailers,
+)
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.jpeglayout import (
     AFTER_SCAN,
@@ -138,7 +145,9 @@ def _read(source: Source) -> Picture:
     )
     colour = found.stream(lambda each: jpegpixels.defines_colours(each.marker, found.body(each)))
     picture = reading(replace(source, data=colour))
-    return picture.with_notes((jpegdamage.check(found, decoded().warning), losses(found)))
+    checked = jpegdamage.check(found, decoded().warning)
+    lost = surplus.named([surplus.Held(0, checked.surplus)])[1]
+    return picture.with_notes((checked.notes, [*losses(found), *lost]))
 
 
 def _carried(found: Parts, _source: Source, image: Image.Image) -> CarriedAndNotes:

@@ -5,17 +5,16 @@ Source: libjpeg's jerror.h (JWRN_...).
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from sharpend.imaging.containers import jpegwalk
+from sharpend.imaging.containers import jpegwalk, surplus
 from sharpend.imaging.containers.jpegpixels import (
     COMPONENT_BYTES,
     COMPONENTS_AT,
     SEQUENTIAL,
     WHOLE_BLOCK,
 )
-from sharpend.imaging.containers.jpegwalk import CORRUPT
+from sharpend.imaging.containers.jpegwalk import CORRUPT, EXTRANEOUS
 from sharpend.imaging.reading import damaged, truncated
 
 if TYPE_CHECKING:
@@ -23,17 +22,22 @@ if TYPE_CHECKING:
 
 _MOST_STRAY = 64
 """Bytes behind a scan that some cameras leave there; a bad copy leaves some hundreds."""
-_EXTRANEOUS = re.compile(rf"{CORRUPT}(\d+) extraneous bytes before marker 0x(?!d[0-7])(\w\w)")
-"""Before a restart marker they mean that data was lost."""
 _UNCHECKED = (
     "its compressed data could not be checked for damage: it is progressive and of a rare sampling"
 )
-
 _INCOMPLETE = "some of its scans are missing: it is coarser than it was, and may be damaged"
 
 
-def check(parts: Parts, warning: str | None) -> tuple[str, ...]:
-    """Check the compressed data of a JPEG; return notes.
+class Checked(NamedTuple):
+    """Compressed data that is read although its decoder may have warned."""
+
+    notes: tuple[str, ...] = ()
+    surplus: int = 0
+    """Bytes behind a scan that no pixel is made of, without padding."""
+
+
+def check(parts: Parts, warning: str | None) -> Checked:
+    """Check the compressed data of a JPEG.
 
     Args:
         parts: the JPEG.
@@ -47,16 +51,16 @@ def check(parts: Parts, warning: str | None) -> tuple[str, ...]:
     if not parts.has_end_mark and (warning != "" or not _is_complete(parts)):
         raise truncated()  # nothing else tells that all was written
     if warning is None:
-        return (_UNCHECKED,)
-    extraneous = _EXTRANEOUS.match(warning)
+        return Checked((_UNCHECKED,))
+    extraneous = EXTRANEOUS.match(warning)
     if extraneous:
         return _of_extraneous(parts, int(extraneous[1]), int(extraneous[2], 16))
     if warning.startswith(CORRUPT):
         raise damaged(f"its compressed data is corrupt ({warning.removeprefix(CORRUPT)})")
-    return () if _is_complete(parts) else (_INCOMPLETE,)
+    return Checked(() if _is_complete(parts) else (_INCOMPLETE,))
 
 
-def _of_extraneous(parts: Parts, count: int, marker: int) -> tuple[str, ...]:
+def _of_extraneous(parts: Parts, count: int, marker: int) -> Checked:
     """Tell padding behind a scan, which does no harm, from data that was not understood."""
     ends = [
         parts.data[scan.coded_end - count : scan.coded_end]
@@ -65,7 +69,8 @@ def _of_extraneous(parts: Parts, count: int, marker: int) -> tuple[str, ...]:
     ]
     if count > _MOST_STRAY and not any(len(set(end)) == 1 for end in ends):
         raise damaged(f"{count} surplus bytes in its compressed data")
-    return (f"{count} surplus bytes in its compressed data: it may be damaged",)
+    note = f"{count} surplus bytes in its compressed data: it may be damaged"
+    return Checked((note,), max(map(surplus.count, ends), default=count))
 
 
 def _is_complete(parts: Parts) -> bool:

@@ -31,7 +31,7 @@ from sharpend.imaging.containers.jpeglayout import (
     Segment,
     is_metadata,
 )
-from sharpend.imaging.containers.jpegwalk import CORRUPT, is_sound
+from sharpend.imaging.containers.jpegwalk import CORRUPT, counted, is_sound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,7 +99,7 @@ def _by_libtiff(parts: Parts, *, is_plain: bool) -> Decoded:
             return Decoded(None, None)
     warning = next((text for text in heard if text.startswith(CORRUPT)), "")
     values = values.reshape(*values.shape[:2], -1)
-    return Decoded(_packed(values) if is_plain else None, warning)
+    return Decoded(_packed(values) if is_plain else None, counted(parts, warning))
 
 
 def _packed(values: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -10,6 +10,7 @@ Source: ITU-T T.81 (JPEG), A.2 (order of blocks), B.2.4.2 (tables), F.2.2 (decod
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sharpend.imaging.compiled import compiled
@@ -30,11 +31,15 @@ if TYPE_CHECKING:
     codes by length, and the symbols."""
 
 CORRUPT = "Corrupt JPEG data: "
+EXTRANEOUS = re.compile(rf"{CORRUPT}(\d+) extraneous bytes before marker 0x(?!d[0-7])(\w\w)")
+"""Before a restart marker they mean that data was lost."""
 _SEQUENTIAL = frozenset({0xC0, 0xC1})
 _TABLES, _QUANTISERS, _INTERVAL = 0xC4, 0xDB, 0xDD
 _ORDINARY = _SEQUENTIAL | {_TABLES, _QUANTISERS, _INTERVAL, SCAN}
 _RESTART = re.compile(rb"\xff+[\xd0-\xd7]")
 _BLOCK = 64
+_READ_AHEAD = 8
+"""Bytes that libjpeg may have read behind the last it needs, and does not count as surplus."""
 _WINDOW = 1 << 16
 _ZEROS = 0xF0
 """Symbol of 16 zeros, after which a block goes on."""
@@ -89,6 +94,32 @@ def _is_whole(
     numbers = bytes(_NAMES.index(name) for pair in plan for name in pair)
     coded = memoryview(parts.data)[scan.end : scan.coded_end]
     return bool(compiled.is_sound(coded, tables, numbers, count, interval))
+
+
+def counted(parts: Parts, heard: str) -> str:
+    """Replace libjpeg's first warning where it miscounts bytes behind a scan, or tells of none.
+
+    It counts none of those that it had read ahead. Zeros that it did not tell of are padding.
+
+    Args:
+        parts: a JPEG.
+        heard: the warning, "" for none.
+    """
+    told = EXTRANEOUS.match(heard)
+    if COMPILED is None or not _is_ordinary(parts) or parts.stray_bytes or (heard and not told):
+        return heard
+    least = int(told[1]) if told else 1
+    for scan, records, interval in _scans(parts):
+        for count in (0, *range(least, least + _READ_AHEAD)):
+            end = scan.coded_end - count
+            if _is_whole(COMPILED, parts, replace(scan, coded_end=end), records, interval):
+                break
+        else:
+            return heard
+        if (told and count) or parts.data[end : scan.coded_end].strip(b"\0"):
+            marker = parts.data[scan.coded_end + 1 : scan.coded_end + 2].hex()
+            return f"{CORRUPT}{count} extraneous bytes before marker 0x{marker or 'd9'}"
+    return heard
 
 
 def warning(parts: Parts) -> str | None:

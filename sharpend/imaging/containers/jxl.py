@@ -222,6 +222,10 @@ def _named(name: bytes, body: bytes) -> tuple[str, bool]:
     return f"its data of an unknown kind ({name_text}) was not kept", True
 
 
+def _is_lossy(frame: Frame) -> bool:
+    return not frame.encoding["lossless"]
+
+
 def _write(picture: Picture) -> bytes:
     """Encode the codestream, with a container around it where there is more to tell."""
     frame = picture.frames[0]
@@ -255,4 +259,4 @@ def _box(kind: bytes, *content: bytes) -> bytes:
     return (8 + len(body)).to_bytes(4) + kind + body
 
 
-CONTAINER = Container(_probe, _read, _write, _check_whole, xmp_at=b"")
+CONTAINER = Container(_probe, _read, _write, _check_whole, is_lossy=_is_lossy, xmp_at=b"")

@@ -229,6 +229,7 @@ def _check_inner_jpegs(page: tifffile.TiffPage, source: Source) -> tuple[list[st
         if inner.bits == _BYTE_BITS:
             whole = tables + data[len(_NO_TABLES[:2]) :]
             found = parts(whole, most_scans=source.max_scans)
-            notes += jpegdamage.check(found, jpegpixels.decoded(found).warning)
-            behind += surplus.count(whole[found.end :])
+            checked = jpegdamage.check(found, jpegpixels.decoded(found).warning)
+            notes += checked.notes
+            behind += checked.surplus + surplus.count(whole[found.end :])
     return notes, surplus.named([surplus.Held(0, behind)])[1]

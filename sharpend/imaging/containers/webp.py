@@ -147,6 +147,10 @@ def _options(source: Source, image: Image.Image, count: int) -> Options:
     return options
 
 
+def _is_lossy(frame: Frame) -> bool:
+    return not frame.encoding.get("lossless", False)
+
+
 def _write(picture: Picture) -> bytes:
     """Write the file around frames that Pillow wrote as a WebP each."""
     stills = pillow.stills(picture)
@@ -196,4 +200,4 @@ def _frame(still: bytes, frame: Frame) -> bytes:
 
 
 _READING = pillow.Reading(_carried, _options)
-CONTAINER = Container(_probe, _read, _write, _check_whole, xmp_at=b"XMP ")
+CONTAINER = Container(_probe, _read, _write, _check_whole, is_lossy=_is_lossy, xmp_at=b"XMP ")

@@ -132,6 +132,17 @@ def xmp_of(body: bytes) -> bytes:
     return _text(b"iTXt", body)
 
 
+def behind_xmp(body: bytes) -> bytes:
+    """Return what lies behind the end of a compressed XMP packet in a chunk's content.
+
+    Raises:
+        ValueError: as `xmp_of`.
+    """
+    found = _match(body)
+    packed = body[found.end() :]
+    return _inflated(packed)[1] if found["compressed"] == b"\1" else b""
+
+
 def with_xmp(body: bytes, packet: bytes) -> bytes:
     """Replace the XMP packet in a chunk's content, compressed if it was; b"" makes a new one.
 
@@ -146,9 +157,9 @@ def _text(kind: bytes, body: bytes) -> bytes:
     if kind == b"iTXt":
         found = _match(body)
         text = body[found.end() :]
-        return _inflated(text) if found["compressed"] == b"\1" else text
+        return _inflated(text)[0] if found["compressed"] == b"\1" else text
     text = body.partition(b"\0")[2]
-    return _inflated(text[1:]) if kind == b"zTXt" else text
+    return _inflated(text[1:])[0] if kind == b"zTXt" else text
 
 
 def _match(body: bytes) -> re.Match[bytes]:
@@ -162,7 +173,8 @@ def _keyword(body: bytes) -> bytes:
     return body.partition(b"\0")[0]
 
 
-def _inflated(data: bytes) -> bytes:
+def _inflated(data: bytes) -> tuple[bytes, bytes]:
+    """Inflate a stream: its content, and what lies behind it."""
     stream = zlib.decompressobj()
     try:
         content = stream.decompress(data, LARGEST)
@@ -170,4 +182,4 @@ def _inflated(data: bytes) -> bytes:
         raise ValueError("the text chunk is damaged") from error
     if not stream.eof:
         raise ValueError("the text chunk ends early, or is too large")
-    return content
+    return content, stream.unused_data
