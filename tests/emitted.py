@@ -24,7 +24,7 @@ MAKERS = {
     "_current_state": "daemon.status",
     "_precision": "daemon.status",
     "summary": "agreement.alarm",
-    "figures": "daemon.measurements",
+    "figures": "daemon.agreement_samples",
     "recovery_paths": "ledger.opening",
     "finished_keys": "commit.results",
 }

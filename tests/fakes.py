@@ -15,12 +15,12 @@ from sharpend.attempt import AttemptResult, Died, Failed, Failure, Lost, Staged
 from sharpend.commit.ages import KEEP_ALL, Retention
 from sharpend.commit.destination import Destination
 from sharpend.daemon import assembly, worker_settings
+from sharpend.daemon.agreement_samples import Canary, Measurements
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.dispatcher_config import DispatcherConfig
 from sharpend.daemon.folder_plan import FolderPlan
 from sharpend.daemon.loaded_workers import LoadedWorkers
-from sharpend.daemon.measurements import Canary, Measurements
 from sharpend.daemon.preview_upkeep import FEW, PreviewLimits
 from sharpend.daemon.roots import OnFault, prepare_roots
 from sharpend.daemon.throughput import Throughput

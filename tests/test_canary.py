@@ -20,8 +20,8 @@ from sharpend.attempt import AgreementSample, CanarySample, Staged
 from sharpend.cli import main
 from sharpend.commands.status import _describe_canary
 from sharpend.daemon import settings_values
+from sharpend.daemon.agreement_samples import Canary, JudgedModel
 from sharpend.daemon.loaded_workers import _load_canary
-from sharpend.daemon.measurements import Canary, JudgedModel
 from sharpend.errors import UnavailableError
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.ledger.records import State

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.agreement.alarm import AgreementAlarm
 from sharpend.daemon import settings_values, worker_settings
+from sharpend.daemon.agreement_samples import Canary, JudgedModel, Measurements
 from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.dispatcher_config import DispatcherConfig
 from sharpend.daemon.history import History
@@ -24,7 +25,6 @@ from sharpend.daemon.loaded_workers import (
     remember_trials,
     start_workers,
 )
-from sharpend.daemon.measurements import Canary, JudgedModel, Measurements
 from sharpend.daemon.roots import OnFault, prepare_roots
 from sharpend.daemon.status import StatusReporter
 from sharpend.daemon.throughput import Throughput

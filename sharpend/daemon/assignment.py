@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from sharpend.attempt import Staged
     from sharpend.commit.committer import Committer
+    from sharpend.daemon.agreement_samples import Measurements
     from sharpend.daemon.folder import Folder
-    from sharpend.daemon.measurements import Measurements
     from sharpend.daemon.preview_upkeep import PreviewUpkeep
     from sharpend.errors import Reason
     from sharpend.ledger.ledger import Ledger

@@ -12,9 +12,9 @@ from sharpend.daemon.preview_upkeep import FEW, PreviewLimits
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sharpend.daemon.agreement_samples import Measurements
     from sharpend.daemon.attempts import RetryOptions
     from sharpend.daemon.folder_plan import FolderPlan
-    from sharpend.daemon.measurements import Measurements
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from sharpend.daemon.snapshot import Snapshot
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sharpend.daemon.agreement_samples import Measurements
     from sharpend.daemon.folder import Folder
-    from sharpend.daemon.measurements import Measurements
     from sharpend.ledger.reader import LedgerReader
     from sharpend.workers.interface import Workers
 

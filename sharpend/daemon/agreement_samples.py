@@ -1,7 +1,7 @@
-"""Measurements of finished work: throughput, agreement with the teacher, and the canary.
+"""Agreement of finished samples with the teacher, and the canary's; throughput is kept beside them.
 
-The figures of finished work are counted in `throughput`, what stands now is in `snapshot`; `status`
-writes the report of both. Kept by a reload if the settings of workers and agreement did not change.
+A figure of the report is counted in `throughput`, or taken by `snapshot`; `status` writes the
+report. Kept by a reload if the settings of workers and agreement did not change.
 """
 
 from __future__ import annotations
