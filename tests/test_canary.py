@@ -14,7 +14,7 @@ from sharpend.agreement.alarm import (
     QUOTIENT_MARGIN,
     AlarmOptions,
     PairedAlarm,
-    quotient_line,
+    quotient_threshold,
 )
 from sharpend.attempt import AgreementSample, CanarySample, Staged
 from sharpend.cli import main
@@ -111,8 +111,8 @@ def test_one_that_is_worse_than_its_card_lets_expect_is_low() -> None:
 
 def test_models_without_common_kinds_are_not_compared() -> None:
     """The quotient is told, and nothing concluded; nor from crops that one cannot be judged by."""
-    assert quotient_line({"g1": 0.1}, {"x4": 0.1}) is None
-    assert quotient_line({}, {}) is None
+    assert quotient_threshold({"g1": 0.1}, {"x4": 0.1}) is None
+    assert quotient_threshold({}, {}) is None
     paired = PairedAlarm(LINES, replace(LINES, measurable_from=1e9), 0.5)
     for _ in range(LINES.window):
         paired.add(sample(0.9))

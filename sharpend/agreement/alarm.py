@@ -190,7 +190,7 @@ class AgreementAlarm:
         return len(self._recent) >= FEWEST_SAMPLES and rolling < below
 
 
-def quotient_line(canary: Mapping[str, float], used: Mapping[str, float]) -> float | None:
+def quotient_threshold(canary: Mapping[str, float], used: Mapping[str, float]) -> float | None:
     """Compute the quotient of the residual ratios of two healthy models that is still accepted.
 
     Args:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean, median
 from typing import TYPE_CHECKING
 
-from sharpend.agreement.alarm import LOW, AgreementAlarm, PairedAlarm, quotient_line
+from sharpend.agreement.alarm import LOW, AgreementAlarm, PairedAlarm, quotient_threshold
 from sharpend.attempt import Staged
 from sharpend.logs.events import Event
 
@@ -66,7 +66,7 @@ class Canary:
         self._judged = judged
         self._used = used
         self._used_alarm = AgreementAlarm(used.options)
-        line = quotient_line(judged.healthy, used.healthy)
+        line = quotient_threshold(judged.healthy, used.healthy)
         self._paired = PairedAlarm(judged.options, used.options, line)
         self._recent: deque[CanarySample] = deque(maxlen=judged.options.window)
 

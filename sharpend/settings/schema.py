@@ -1,9 +1,9 @@
 """Settings schema: each key with its type, range, default and unit.
 
 Owns the frozen models of all tables but `[[folder]]` and `[[hook]]`, which are in modules of these
-names; types of single values are in `values`. What "auto" comes to is decided by the module that
-the field's docstring names, for `settle_s` of a folder by `intake.settle`. Refuses unknown keys.
-`load` reads the sources and checks folders against each other.
+names; types of single values are in `values`. The values behind a default of "auto" are in the
+module that the field's docstring names: the default settle time is in `intake.settle`. Refuses
+unknown keys. `load` reads the sources and checks folders against each other.
 """
 
 # No `from __future__ import annotations` here: pydantic reads the annotations at run time.
