@@ -88,9 +88,8 @@ def _window(channels: int, device: torch.device) -> Tensor:
     The library makes it anew in every call and copies it to the device, which no step that is
     captured as a CUDA graph can do.
     """
-    with torch.inference_mode(
-        mode=False
-    ):  # a tensor of inference mode cannot take part in training
+    # A tensor that is made in inference mode cannot take part in training.
+    with torch.inference_mode(mode=False):
         distance = torch.arange(WINDOW_PX, dtype=torch.float32) - WINDOW_PX // 2
         weights = torch.exp(-(distance**2) / (2 * SIGMA_PX**2))
         return (weights / weights.sum()).repeat(channels, 1, 1, 1).to(device)
