@@ -19,8 +19,8 @@ from sharpend.daemon.agreement_samples import Canary, Measurements
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.dispatcher_config import DispatcherConfig
+from sharpend.daemon.engine import LoadedWorkers
 from sharpend.daemon.folder_plan import FolderPlan
-from sharpend.daemon.loaded_workers import LoadedWorkers
 from sharpend.daemon.preview_upkeep import FEW, PreviewLimits
 from sharpend.daemon.roots import OnFault, prepare_roots
 from sharpend.daemon.throughput import Throughput

@@ -69,7 +69,7 @@ PACKAGES = {
     "ledger": "sql counts_sql operator_sql case_folding schema clean_shutdown candidates records"
     " long_steps store copies scheduling reader pages_sql pages registration operator_state ledger"
     " opening figures",
-    "intake": "junk tally scan patience interface wall_clock file_times settle watch schedule"
+    "intake": "junk tally scan patience interface wall_clock file_times settle_time watch schedule"
     " listen folder remote threaded",
     "commit": "portable names store destination stale source results relocate sidecars local_folder"
     " ownership syncs side_by_side disposal shards adoption publication disposer committer"
@@ -79,7 +79,7 @@ PACKAGES = {
     " folder_plan folder lost_attempts overview roots refused_sources store_upkeep emptied_folders"
     " results outcomes pending_results assignment maintenance content_comparison registrar writers"
     " dispatcher_config folder_upkeep dispatcher history status image_history hook_runs hooked_log"
-    " settings_values worker_settings loaded_workers assembly run_mode operations daemon",
+    " settings_values worker_settings engine assembly run_mode operations daemon",
     "checks": "finding runner path_access folders mounts state unit model_probe device nodes",
     "web": "metric_list metrics address tokens sessions client_address access_control forms"
     " formatting chart templates reading trends images event_stream links pages actions login"

@@ -21,7 +21,7 @@ from sharpend.cli import main
 from sharpend.commands.status import _describe_canary
 from sharpend.daemon import settings_values
 from sharpend.daemon.agreement_samples import Canary, JudgedModel
-from sharpend.daemon.loaded_workers import _load_canary
+from sharpend.daemon.engine import _load_canary
 from sharpend.errors import UnavailableError
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.ledger.records import State

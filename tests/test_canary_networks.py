@@ -14,7 +14,7 @@ from skimage import data
 from sharpend.attempt import Staged
 from sharpend.daemon import assembly
 from sharpend.daemon.agreement_samples import Measurements
-from sharpend.daemon.loaded_workers import LoadedWorkers
+from sharpend.daemon.engine import LoadedWorkers
 from sharpend.daemon.throughput import Throughput
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.imaging.files import save_png

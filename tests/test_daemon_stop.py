@@ -9,7 +9,7 @@ import pytest
 from sharpend.daemon import assembly
 from sharpend.daemon.daemon import Daemon
 from sharpend.daemon.dispatcher import Dispatcher
-from sharpend.daemon.loaded_workers import LoadedWorkers
+from sharpend.daemon.engine import LoadedWorkers
 from sharpend.daemon.run_mode import RunMode
 from sharpend.daemon.status import StatusReporter, read_status
 from sharpend.daemon.systemd import Notifier

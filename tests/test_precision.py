@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sharpend.cli import main
-from sharpend.daemon import loaded_workers
+from sharpend.daemon import engine
 from sharpend.errors import UnavailableError
 from sharpend.logs.events import Event
 from sharpend.model import installed, precision, weights
@@ -318,7 +318,7 @@ def test_a_trial_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     settings = Settings(state=tmp_path / "gone")
     loaded = LoadedModel("lite", "digest", "cpu", 128, 4, None, None, trial=trial(2.0, half(1.0)))
     log = ListLog()
-    loaded_workers.remember_trials(settings, {"lite": loaded}, log)
+    engine.remember_trials(settings, {"lite": loaded}, log)
     (told,) = log.of(Event.PRECISION_UNSAVED)
     assert "gone" in told["reason"]
 
@@ -413,7 +413,7 @@ def test_a_refused_precision_is_told(tmp_path: Path, ssim: float, warnings: int)
     measured = trial(2.0, half(1.0, ssim))
     loaded = LoadedModel("coarse", "digest", "cpu", 128, 4, None, None, trial=measured)
     log = ListLog()
-    loaded_workers.log_refused_precisions(settings, {"coarse": loaded}, log)
+    engine.log_refused_precisions(settings, {"coarse": loaded}, log)
     told = log.of(Event.PRECISION_REFUSED)
     said = [(one["model"], one["refused"], one["ssim"]) for one in told]
     assert said == [("coarse", "bfloat16", ssim)] * warnings

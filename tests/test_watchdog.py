@@ -9,9 +9,9 @@ import pytest
 from sharpend.daemon.assembly import Callbacks, Parts
 from sharpend.daemon.context import process_context
 from sharpend.daemon.daemon import Loop
+from sharpend.daemon.engine import LoadedWorkers
 from sharpend.daemon.engine_faults import LONGEST_OVERDUE_S
 from sharpend.daemon.history import History
-from sharpend.daemon.loaded_workers import LoadedWorkers
 from sharpend.daemon.run_mode import RunMode
 from sharpend.daemon.status import StatusReporter
 from sharpend.daemon.systemd import LONG_STEP_S

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sharpend.checks import nodes
 from sharpend.commit.destination import TempNames
 from sharpend.daemon import settings_values, worker_settings
-from sharpend.daemon.loaded_workers import ray_pool
+from sharpend.daemon.engine import ray_pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

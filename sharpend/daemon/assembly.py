@@ -16,15 +16,15 @@ from sharpend.daemon import settings_values, worker_settings
 from sharpend.daemon.agreement_samples import Canary, JudgedModel, Measurements
 from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.dispatcher_config import DispatcherConfig
-from sharpend.daemon.history import History
-from sharpend.daemon.hooked_log import HookedLog
-from sharpend.daemon.image_history import ImageHistoryLog
-from sharpend.daemon.loaded_workers import (
+from sharpend.daemon.engine import (
     LoadedWorkers,
     log_refused_precisions,
     remember_trials,
     start_workers,
 )
+from sharpend.daemon.history import History
+from sharpend.daemon.hooked_log import HookedLog
+from sharpend.daemon.image_history import ImageHistoryLog
 from sharpend.daemon.roots import OnFault, prepare_roots
 from sharpend.daemon.status import StatusReporter
 from sharpend.daemon.throughput import Throughput

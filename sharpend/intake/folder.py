@@ -20,7 +20,7 @@ from sharpend.intake.file_times import FileTimes
 from sharpend.intake.interface import FolderOptions, Step
 from sharpend.intake.listen import Listener
 from sharpend.intake.schedule import ScanSchedule
-from sharpend.intake.settle import FINISHED_WAIT_S, NETWORK_WAIT_S, WAIT_S, Settler
+from sharpend.intake.settle_time import FINISHED_WAIT_S, NETWORK_WAIT_S, WAIT_S, Settler
 from sharpend.intake.tally import Found
 
 if TYPE_CHECKING:

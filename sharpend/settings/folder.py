@@ -122,7 +122,7 @@ class FolderSettings(Section):
     overshoot: Levels | None = None
     """Most levels beyond the surrounding values, 0 to 255; default: `[model] overshoot`."""
     settle_s: Auto | Annotated[Number, Field(ge=0)] = "auto"
-    """Seconds that a file must stay unchanged before it is taken; auto: see `intake.settle`."""
+    """Seconds that a file must stay unchanged before it is taken; auto: `intake.settle_time`."""
     polling: Auto | Flag = "auto"
     """Scan for changes instead of using inotify; auto: on network file systems."""
     poll_s: Positive = 5

@@ -2,7 +2,7 @@
 
 Owns the frozen models of all tables but `[[folder]]` and `[[hook]]`, which are in modules of these
 names; types of single values are in `values`. The values behind a default of "auto" are in the
-module that the field's docstring names: the default settle time is in `intake.settle`. Refuses
+module that the field's docstring names: the default settle time is in `intake.settle_time`. Refuses
 unknown keys. `load` reads the sources and checks folders against each other.
 """
 

@@ -1,7 +1,7 @@
 """`Workers` protocol: the interface between the daemon and any engine that sharpens its images.
 
 `sharpend.workers.pool.Pool` implements it with local processes, `workers.cluster.raypool.RayPool`
-on a cluster; `daemon.loaded_workers` chooses. The dispatcher knows these members and nothing else.
+on a cluster; `daemon.engine` chooses. The dispatcher knows these members and nothing else.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Ray pool: actors in place of local workers, where `daemon.loaded_workers` chooses it.
+"""Ray pool: actors in place of local workers, where `daemon.engine` chooses it.
 
 An actor counts as free once it runs on a node, its versions and weights are the daemon's, and it
 sees the same folders. A lost node costs its tasks nothing. The end of the driver, as when the head

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.intake.settle import Settler
+from sharpend.intake.settle_time import Settler
 
 OLD = Fingerprint(size=1, mtime_ns=1, inode=1)
 NEW = Fingerprint(size=2, mtime_ns=1, inode=1)

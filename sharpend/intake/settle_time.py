@@ -1,4 +1,4 @@
-"""Settling of files: decide when a file has stopped changing.
+"""Settle time: its defaults, and the decision when a file has stopped changing.
 
 Owns the candidates, each with its fingerprint and since when it has that. Pure: the caller passes
 times and fingerprints, and `intake.folder` chooses one of the three default waits below. There is

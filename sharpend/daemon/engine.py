@@ -1,4 +1,4 @@
-"""Choice of the workers, local or Ray, and their start with their models.
+"""Engine of the settings, local or Ray: start its workers with their models.
 
 Logs and stores the results of the trials of runtimes and precisions.
 """
