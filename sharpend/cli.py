@@ -1,7 +1,7 @@
 """Command line: parse options, call one command, turn errors into exit codes.
 
-Owns the options' names. Imports no torch: only workers do. A bad image or a bad configuration
-ends in one readable line, never in a traceback; a traceback is a bug of ours (exit 70).
+Owns the options' names, of which `commands.overrides` makes settings. Imports no torch. A bad image
+or configuration ends in one readable line, never in a traceback, which is a bug of ours (exit 70).
 """
 
 from __future__ import annotations

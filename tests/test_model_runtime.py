@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from sharpend.errors import TransientError, UnavailableError
 from sharpend.imaging.tensors import to_tensor
 from sharpend.model import sharpener as sharpener_module
-from sharpend.model.device import PlacedModel, Placement, choose_device, openvino_runtime
+from sharpend.model.device import PlacedModel, Placement, choose_device
 from sharpend.model.installed import openvino_version
 from sharpend.model.networks import NETWORKS
+from sharpend.model.runtimes import openvino_runtime
 from sharpend.model.sharpener import Sharpener, keep_hidden
 from sharpend.model.ssim import compute_ssim
 from sharpend.model.tiling import SMALLEST_TILE_PX, pad_to_grid, plan_tiles

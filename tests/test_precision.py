@@ -14,9 +14,10 @@ from sharpend.daemon import engine
 from sharpend.errors import UnavailableError
 from sharpend.logs.events import Event
 from sharpend.model import installed, precision, weights
-from sharpend.model.device import Placement, openvino_runtime
+from sharpend.model.device import Placement
 from sharpend.model.networks import StudentNet
 from sharpend.model.precision import place, timed
+from sharpend.model.runtimes import openvino_runtime
 from sharpend.model.trial import LEAST_SSIM, Form, Trial
 from sharpend.model.weights import Card, save_network
 from sharpend.settings.schema import ModelSettings, Settings

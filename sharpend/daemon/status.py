@@ -1,7 +1,8 @@
 """Status reporting: daemon.ready, report.published, the status file and the status line.
 
-Owns the values of `daemon.ready`, `report.published` and the status file. Reads a snapshot,
-which `overview` takes, and knows none of the parts; counted figures come from `throughput`.
+Owns the values of `daemon.ready`, `report.published` and the status file. Reads a snapshot, which
+`overview` takes, and knows none of the parts; counted figures come from `throughput`. A figure of
+the report is described in `logs.event_keys`, too.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Decide what an error of the file system, such as a full disk, concerns: root, name or file.
 
 Owns the one table of errno for work below a folder's root, and the error that follows from each;
-the pause of the folder is made in `daemon.outcomes`. `name_faults` has the errors that a name can
-cause as well as a folder. The caller passes the message texts.
+`daemon.outcomes` pauses the folder, and `daemon.folder` tries it again. `name_faults` has the
+errors that a name can cause as well as a folder. The caller passes the message texts.
 """
 
 from __future__ import annotations

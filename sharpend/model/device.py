@@ -1,16 +1,14 @@
 """A model on one device: its runtime, precision and tile size, and running out of memory.
 
-Owns every choice that depends on the machine, except runtime and precision, which
-`sharpend.model.precision` chooses. Unusable settings are refused with the key to change; the only
-thing that is ever chosen again at run time is an automatic tile size.
+Owns every choice that depends on the machine, except runtime and precision: these
+`sharpend.model.precision` chooses, and `sharpend.model.runtimes` loads. Unusable settings are
+refused with the key to change; the only thing that is ever chosen again at run time is an automatic
+tile size.
 """
 
 from __future__ import annotations
 
 import copy
-import importlib
-import sys
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,19 +16,15 @@ import torch
 
 from sharpend.errors import Reason, TransientError, UnavailableError
 from sharpend.model.cues import LUMA
-from sharpend.model.installed import openvino_version
 from sharpend.model.networks import GRID_PX
-from sharpend.model.runtimes import TorchTrunk
+from sharpend.model.runtimes import load_trunk
 from sharpend.model.tiling import SMALLEST_TILE_PX
-from sharpend.model.trial import FLOAT32, OPENVINO, TORCH, Form
+from sharpend.model.trial import FLOAT32, TORCH, Form
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from sharpend.model.cues import Cues
     from sharpend.model.networks import SharpeningNetwork
     from sharpend.model.packing import Added, Packed
-    from sharpend.model.runtimes import Trunk
     from sharpend.model.trial import Trial
 
 LARGEST_TILE_PX = 4096
@@ -84,30 +78,6 @@ def runs_on_cpu(wanted: str) -> bool:
         return True
 
 
-def preload_openvino() -> bool:
-    """Import OpenVINO, so that its libraries count for no image's memory.
-
-    Returns:
-        False if it is not installed, or does not run here; a trial tells so.
-    """
-    if openvino_version() is not None:
-        with suppress(ImportError):
-            openvino_runtime()
-            return True
-    return False
-
-
-def openvino_runtime() -> ModuleType:
-    """Import the module that runs models by OpenVINO, which may be missing.
-
-    Raises:
-        ImportError: it is not installed, or for another machine.
-    """
-    # Its import reports to Google Analytics; where this package is missing, it does without.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    return importlib.import_module("sharpend.model.openvino_runtime")
-
-
 def is_out_of_memory(error: Exception) -> bool:
     """Return whether an error means out of memory, whatever its class."""
     if isinstance(error, RuntimeError):  # torch's own for CUDA is one
@@ -120,23 +90,6 @@ def _exists(name: str) -> bool:
     if kind == "cuda":
         return torch.cuda.is_available() and int(index or 0) < torch.cuda.device_count()
     return kind == "cpu" or (kind == "mps" and torch.backends.mps.is_available())
-
-
-def _trunk(network: SharpeningNetwork, placement: Placement) -> Trunk:
-    """Load the convolutions into the runtime that the placement names.
-
-    Raises:
-        ImportError, RuntimeError: it is installed, but does not run here.
-    """
-    if placement.runtime == OPENVINO:
-        by_openvino = openvino_runtime().OpenVinoTrunk
-        made: Trunk = by_openvino(network, placement.precision, placement.threads)
-    elif choose_device(placement.device).type == "cuda":
-        by_cuda = importlib.import_module("sharpend.model.cuda_runtime").CudaTrunk
-        made = by_cuda(network, placement.precision)
-    else:
-        made = TorchTrunk(network, placement.precision)
-    return made
 
 
 class PlacedModel:
@@ -163,7 +116,9 @@ class PlacedModel:
         torch.backends.cudnn.deterministic = True
         self._network = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
         self._network.to(self.device)
-        self._trunk = _trunk(self._network, placement)
+        self._trunk = load_trunk(
+            self._network, placement.runtime, placement.precision, self.device, placement.threads
+        )
         self.name, self.precision = self._trunk.runtime, self._trunk.precision
         self._tile_is_fixed = placement.tile_px is not None
         self.tile_px = placement.tile_px or self._tile_that_fits()

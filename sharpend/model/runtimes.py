@@ -1,22 +1,28 @@
-"""Interface of an inference runtime: the convolutions of one model, ready to run (`Trunk`).
+"""Inference runtimes: their interface (`Trunk`), and the one that loads a model's convolutions.
 
 A runtime is a class with the members of `Trunk`: torch's is here, each other has a module beside
-this one (`openvino_runtime`, `cuda_runtime`), is constructed in `device`, and has its name in
-`trial`. It takes a window that is packed on the folded grid and returns the detail that is added to
-it; cues, adaptive mask, tiles, sums and rounding are the same for all. Whatever the shape of a
-window, a cell must get the same bits: tiles have to equal the whole image.
+this one (`openvino_runtime`, `cuda_runtime`), is constructed by `load_trunk`, and has its name in
+`trial`; `precision` lists the forms that are tried. It takes a window that is packed on the folded
+grid and returns the detail that is added to it; cues, adaptive mask, tiles, sums and rounding are
+the same for all. Whatever the shape of a window, a cell must get the same bits: tiles have to equal
+the whole image.
 """
 
 from __future__ import annotations
 
+import importlib
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from sharpend.model.trial import BFLOAT16, FLOAT16, FLOAT32, TORCH
+from sharpend.model.installed import openvino_version
+from sharpend.model.trial import BFLOAT16, FLOAT16, FLOAT32, OPENVINO, TORCH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import ModuleType
 
     from torch import Tensor
 
@@ -71,3 +77,56 @@ class TorchTrunk:
     def run(self, folded: Tensor, scales: Sequence[Tensor]) -> Tensor:
         """Compute the detail of one window, see `Trunk.run`."""
         return self._network.trunk(folded, scales)
+
+
+def load_trunk(
+    network: SharpeningNetwork,
+    runtime: str,
+    precision: str,
+    device: torch.device,
+    threads: int | None,
+) -> Trunk:
+    """Load the convolutions into a runtime.
+
+    Args:
+        network: on its device; the runtime may change it.
+        runtime: torch or openvino.
+        precision: that the runtime has.
+        device: of the network; torch on CUDA has a runtime of its own.
+        threads: of OpenVINO, or None for its own choice.
+
+    Raises:
+        ImportError, RuntimeError: the runtime is installed, but does not run here.
+    """
+    if runtime == OPENVINO:
+        by_openvino: Trunk = openvino_runtime().OpenVinoTrunk(network, precision, threads)
+        return by_openvino
+    if device.type == "cuda":
+        cuda_runtime = importlib.import_module("sharpend.model.cuda_runtime")
+        by_cuda: Trunk = cuda_runtime.CudaTrunk(network, precision)
+        return by_cuda
+    return TorchTrunk(network, precision)
+
+
+def preload_openvino() -> bool:
+    """Import OpenVINO, so that its libraries count for no image's memory.
+
+    Returns:
+        False if it is not installed, or does not run here; a trial tells so.
+    """
+    if openvino_version() is not None:
+        with suppress(ImportError):
+            openvino_runtime()
+            return True
+    return False
+
+
+def openvino_runtime() -> ModuleType:
+    """Import the module that runs models by OpenVINO, which may be missing.
+
+    Raises:
+        ImportError: it is not installed, or for another machine.
+    """
+    # Its import reports to Google Analytics; where this package is missing, it does without.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    return importlib.import_module("sharpend.model.openvino_runtime")

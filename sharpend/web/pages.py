@@ -1,6 +1,7 @@
 """Pages: overview, gallery, one image, quarantine, folders, and the form for a token.
 
-Owns what each page shows of a reading. Runs in threads, because ledger and files are read here.
+Owns what each page shows of a reading; `app` has their addresses, `templates/` their HTML. Runs in
+threads, because ledger and files are read here.
 """
 
 from __future__ import annotations

@@ -50,8 +50,8 @@ def start(options: WorkerOptions, daemon_pid: int) -> None:
     """Tie this process to the daemon's life, import the pipeline, then enter the sandbox."""
     global _pipeline, _limits, _confined_by  # noqa: PLW0603 - see above
     _die_with_parent(daemon_pid)
-    pipeline, runtime = _imported()
-    placement = runtime.Placement(
+    pipeline, device, runtimes = _imported()
+    placement = device.Placement(
         options.device,
         options.precision,
         options.tile_px,
@@ -61,9 +61,9 @@ def start(options: WorkerOptions, daemon_pid: int) -> None:
     )
     # Asking for a GPU loads its driver, which may start a program of its own: before the sandbox.
     # Drivers reserve far more addresses than they use, and some talk through local sockets.
-    on_cpu = runtime.runs_on_cpu(options.device)
+    on_cpu = device.runs_on_cpu(options.device)
     later_threads = 0
-    if on_cpu and options.runtime != TORCH and runtime.preload_openvino():
+    if on_cpu and options.runtime != TORCH and runtimes.preload_openvino():
         later_threads = OPENVINO_THREADS
     memory_bytes = options.memory_bytes if on_cpu else None
     _pipeline = pipeline.Pipeline(placement, crop_px=options.crop_px, memory_bytes=memory_bytes)
@@ -71,18 +71,18 @@ def start(options: WorkerOptions, daemon_pid: int) -> None:
     _confined_by = sandbox.enter(local_sockets=not on_cpu)
 
 
-def _imported() -> tuple[ModuleType, ModuleType]:
-    """Import the pipeline, with torch, and `sharpend.model.device`.
+def _imported() -> list[ModuleType]:
+    """Import the pipeline, with torch, and `device` and `runtimes` of `sharpend.model`.
 
     The garbage collector rests meanwhile, and leaves alone later what was made: it would look
     through a million objects of modules again and again, for a fifth of the time of the import.
     """
     gc.disable()
-    names = "sharpend.workers.pipeline", "sharpend.model.device"
-    pipeline, runtime = (importlib.import_module(name) for name in names)
+    names = "workers.pipeline", "model.device", "model.runtimes"
+    imported = [importlib.import_module(f"sharpend.{name}") for name in names]
     gc.freeze()
     gc.enable()
-    return pipeline, runtime
+    return imported
 
 
 def _die_with_parent(daemon_pid: int) -> None:

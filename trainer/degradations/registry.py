@@ -1,8 +1,9 @@
 """Registry of degradations: the mixtures that `data.degradation` of a recipe may name.
 
-A name is written into the pool, the checkpoint and the card of the weights. To add a
-mixture, write a module with its function and its texts for the model card, and add a line here. No
-other code refers to a mixture by name, except to REDUCTION, the only one that needs no pool.
+A name is written into the pool, the checkpoint and the card of the weights. To add a mixture, write
+a module with its function and its texts for the model card, and add a line here; a further kind of
+softness within the photo mixture belongs to `photo`. No other code refers to a mixture by name,
+except to REDUCTION, the only one that needs no pool.
 """
 
 from __future__ import annotations
