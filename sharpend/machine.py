@@ -54,7 +54,8 @@ def address_bytes(pid: int) -> int | None:
 
 def _pages(pid: int, column: int) -> int | None:
     try:
-        fields = (_PROC / str(pid) / "statm").read_bytes().split()
+        with open(f"{_PROC}/{pid}/statm", "rb", buffering=0) as file:
+            fields = file.read().split()
     except OSError:
         return None
     return int(fields[column]) * os.sysconf("SC_PAGE_SIZE")

@@ -59,10 +59,24 @@ def test_the_budget_is_kept() -> None:
     for _ in range(1000):
         agree_s = 0.5 if alarm.wants() else 0.0
         alarm.spent(busy_s=1.0 + agree_s, agree_s=agree_s)
+        if agree_s:
+            alarm.add(sample())
         spent_s += agree_s
         busy_s += 1.0 + agree_s
     assert spent_s <= 0.03 * busy_s + 0.5
     assert spent_s > 0.025 * busy_s
+
+
+def test_a_sample_in_work_is_paid_for() -> None:
+    """Where one is affordable, several workers do not all take it before its seconds are known."""
+    alarm = AgreementAlarm(AlarmOptions(sample=1.0, budget=0.03))
+    assert alarm.wants()
+    alarm.spent(busy_s=1.0, agree_s=0.5)
+    alarm.add(sample())
+    alarm.spent(busy_s=16.0, agree_s=0.0)
+    assert [alarm.wants() for _ in range(3)] == [True, False, False]
+    alarm.missed()
+    assert alarm.wants()
 
 
 def test_a_missed_sample_is_taken_from_the_next() -> None:

@@ -168,7 +168,8 @@ def test_any_other_ledger_is_read_whole_and_counted(
         cursor.execute("UPDATE tally SET jobs = 7")
         cursor.execute("INSERT INTO refusals VALUES (1, 'empty', 7)")
     file = tmp_path / "ledger.db"
-    ledger._store._has_failed = how == "failed"
+    if how == "failed":
+        ledger._store.distrust()
     if how == "killed":
         ledger._store.close()
         monkeypatch.setattr(ledger._store, "close_in_order", lambda: None)

@@ -24,10 +24,11 @@ from sharpend.task import Options, Task
 from sharpend.workers import answers, process, sandbox, worker
 from sharpend.workers.limits import OPEN_FILES
 from sharpend.workers.loading import WorkerOptions
+from sharpend.workers.pool import Pool
 from tests.conftest import drop
 from tests.daemons import command_of, until
 from tests.lightwork import TRIAL
-from tests.pool_harness import CPU, PATIENCE_S, LocalHarness, RayHarness
+from tests.pool_harness import CPU, PATIENCE_S, Harness, LocalHarness, RayHarness
 from tests.raycluster import WITH_RAY
 
 if TYPE_CHECKING:
@@ -99,6 +100,25 @@ def gone(pid: int) -> bool:
 
 
 # Work
+
+
+def test_a_task_wakes_the_daemon_once(light: None) -> None:  # noqa: ARG001
+    """Its result does; that it began is read with that, and costs no turn of the main loop."""
+    waiting, wakes = threading.Event(), list[int]()
+
+    def wake() -> None:
+        wakes.append(1)
+        waiting.set()
+
+    own = Harness(lambda _: Pool(CPU, count=1, job_timeout_s=600, wake=wake), lambda: 0.0)
+    for number in range(1, 4):
+        own.submit(b"well", number)
+        assert waiting.wait(PATIENCE_S)
+        waiting.clear()
+        (outcome,) = own.pool.finished(0.0)
+        assert isinstance(outcome, Staged)
+        assert len(wakes) == number
+    own.pool.stop()
 
 
 def test_a_worker_stays(local: LocalHarness) -> None:
@@ -395,6 +415,7 @@ PARENT = """
 import sys, threading
 from sharpend.workers import pool, process
 from sharpend.workers.loading import WorkerOptions
+from sharpend.workers.pool import Pool
 process.PROGRAM = "tests.lightwork"
 options = WorkerOptions("cpu", "float32", None, 1, 64)
 harness = pool.Pool(options, count=1, job_timeout_s=600, wake=lambda: None)

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend.attempt import Failure
-from sharpend.daemon.preview_upkeep import MOST_SAVED_S, PreviewLimits
+from sharpend.daemon.preview_upkeep import (
+    MOST_SAVED_S,
+    SAVED_FOR_A_QUEUE_S,
+    SMALL_BATCH,
+    PreviewLimits,
+)
 from sharpend.errors import Reason
 from sharpend.files.preview_layout import DESCRIPTION, IMAGES, MOST_BYTES, Layout
 from sharpend.files.previews import FOLDER, Previews, UnfitPreviewError, write_images
@@ -171,6 +176,38 @@ def test_previews_cost_a_share_of_the_time(tmp_path: Path) -> None:
     shop.turn(after_s=MOST_SAVED_S / 2 * 100)
     shop.take("d.png")
     assert shop.pool.tasks[0].preview is not None
+
+
+def test_a_long_queue_gets_few_previews(tmp_path: Path) -> None:
+    """What an idle time has saved does not slow it, neither at its begin nor at its end."""
+    shop = Shop(tmp_path)
+    for number in range(2 * SMALL_BATCH):
+        shop.drop(f"{number}.png")
+    shop.settle()
+    drawn = []
+    while shop.pool.tasks:
+        drawn.append(shop.pool.tasks[0].preview is not None)
+        if drawn[-1]:
+            finish(shop, seconds=SAVED_FOR_A_QUEUE_S / 2)
+        else:
+            shop.pool.stage()
+            shop.turn(after_s=0.0)
+    assert len(drawn) == 2 * SMALL_BATCH
+    assert drawn == [True] * 2 + [False] * (2 * SMALL_BATCH - 2)
+
+
+def test_a_preview_in_work_is_paid_for(tmp_path: Path) -> None:
+    """Where one is affordable, several workers do not all draw one."""
+    shop = Shop(tmp_path, workers=3)
+    shop.take("a.png")
+    finish(shop, seconds=MOST_SAVED_S / 2)
+    for name in "bcd":
+        shop.drop(f"{name}.png")
+    shop.settle()
+    assert [task.preview is not None for task in shop.pool.tasks] == [True, False, False]
+    shop.pool.fail(Failure.REFUSED, Reason.DAMAGED)
+    shop.take("e.png")
+    assert shop.pool.tasks[-1].preview is not None
 
 
 @pytest.mark.parametrize(("share", "gets_one"), [(0, False), (1, True)])

@@ -84,8 +84,8 @@ class AgreementAlarm:
     def __init__(self, options: AlarmOptions) -> None:
         self._options = options
         self._recent: deque[AgreementSample] = deque(maxlen=options.window)
-        self._handed_out = self._asked = 0
-        self._busy_s = self._spent_s = 0.0
+        self._handed_out = self._asked = self._in_work = 0
+        self._busy_s = self._spent_s = self._price_s = 0.0
         self._sum = self._noop_sum = 0.0
         self.count = 0
         self.minimum: float | None = None
@@ -96,24 +96,30 @@ class AgreementAlarm:
         self._handed_out += 1
         if not self._options.sample:
             return False
-        affordable = self._spent_s <= self._options.budget * self._busy_s
+        in_work_s = self._in_work * self._price_s  # samples of other workers, not counted yet
+        busy_s = self._busy_s + in_work_s
+        affordable = self._spent_s + in_work_s <= self._options.budget * busy_s
         due = self._asked < self._options.sample * self._handed_out
         if self._asked and not (affordable and due):
             return False
         self._asked += 1
+        self._in_work += 1
         return True
 
     def missed(self) -> None:
         """Record that an image was not measured as planned: the next one takes its turn."""
         self._asked -= 1
+        self._came()
 
     def spent(self, *, busy_s: float, agree_s: float) -> None:
         """Add a finished image's seconds, in total and for the comparison."""
         self._busy_s += busy_s
         self._spent_s += agree_s
+        self._price_s = agree_s or self._price_s
 
     def add(self, sample: AgreementSample) -> bool:
         """Add a sample; return True if it raised or cleared the alarm (see `low`)."""
+        self._came()
         self._recent.append(sample)
         self.count += 1
         self._sum += sample.student
@@ -122,6 +128,10 @@ class AgreementAlarm:
         self._is_far = self._exceeds_threshold()
         before, self.low = self.low, self._is_far or self._is_below_threshold()
         return self.low != before
+
+    def _came(self) -> None:
+        """Count the end of a sample; one that another alarm asked for is none of these."""
+        self._in_work = max(0, self._in_work - 1)
 
     @property
     def rolling(self) -> float | None:

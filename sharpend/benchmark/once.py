@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import dataclass
 from datetime import datetime
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from sharpend.benchmark.live import LOGGED, parsed
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 FEWEST_IMAGES = 2
 """For a throughput."""
 STAGES = ("decode_s", "measure_s", "infer_s", "encode_s")
+_OBSERVATIONS = ("agree_s", "canary_s", "preview_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class Run:
     """From the start to each `image.finished`, in order."""
     stages_s: tuple[float, ...]
     """Decode, measure, infer and encode of each image together."""
+    observed_s: tuple[float, ...]
+    """Comparisons with a teacher, and preview, of each image together; 0 of most."""
     workers: int
 
     @property
@@ -53,8 +57,15 @@ class Run:
 
     def roofline(self, cores: int, *, skip: int) -> float:
         """Images a second, if all cores did nothing but the stages of images after `skip`."""
-        counted = self.stages_s[skip:]
-        return cores * len(counted) / sum(counted)
+        return cores / fmean(self.stages_s[skip:])
+
+    def rest_s(self, cores: int, *, skip: int) -> float:
+        """Time of a core for an image after `skip` beside its stages and observations.
+
+        That is what the daemon's own process takes from the workers, and time without work.
+        """
+        in_workers_s = fmean(self.stages_s[skip:]) + fmean(self.observed_s[skip:])
+        return cores / self.images_per_s(skip=skip) - in_workers_s
 
 
 def run_once(source: Path, scratch: Path, options: Mapping[str, str]) -> Run:
@@ -95,6 +106,7 @@ def run_once(source: Path, scratch: Path, options: Mapping[str, str]) -> Run:
         ready_s=_since(began, ready),
         finished_s=tuple(_since(began, event) for event in finished),
         stages_s=tuple(sum(event[stage] for stage in STAGES) for event in finished),
+        observed_s=tuple(sum(one.get(key, 0.0) for key in _OBSERVATIONS) for one in finished),
         workers=ready["workers"],
     )
 

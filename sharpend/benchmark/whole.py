@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from sharpend.benchmark.figures import Cell, Figure, Table
@@ -27,6 +28,9 @@ output = "{base}/{number}/output"
 polling = {polling}
 """
 _MINUTE_S = 60
+_MS = 1000
+_SHARE = "share of the roofline from the third image on"
+_PARTS = ("stages, ms", "observations, ms", "rest, ms")
 POLLED = 100
 """Polled folders of an idle daemon."""
 _SKIPPED = 2
@@ -51,7 +55,8 @@ def throughput(given: Mapping[str, Path], scratch: Path, model: str, rounds: int
     columns = (
         "images/s",
         "roofline",
-        "share of it",
+        _SHARE,
+        *_PARTS,
         "whole command, s",
         "CPU s",
         "ready, s",
@@ -60,8 +65,10 @@ def throughput(given: Mapping[str, Path], scratch: Path, model: str, rounds: int
     rows = {f"{row}, {len(runs[0].finished_s)}": _row(runs) for row, runs in found.items()}
     workers = next(iter(found.values()))[0].workers
     notes = [
-        f"{model}, {workers} workers on {cores()} cores; images/s without the first half of each"
-        " run. The roofline is cores divided by the seconds of decode, measure, infer and encode."
+        f"{model}, {workers} workers on {cores()} cores; images/s and roofline without the first"
+        " half of each run. The roofline is cores divided by the seconds of decode, measure, infer"
+        " and encode. Milliseconds are of a core for an image from the third on: these stages,"
+        " agreement and previews, and all else."
     ]
     return Table("The whole daemon, `sharpend once`", columns, rows, notes)
 
@@ -76,9 +83,12 @@ def _row(runs: list[Run]) -> dict[str, Cell]:
     return {
         "images/s": over(lambda run: run.images_per_s(skip=half)),
         "roofline": over(lambda run: run.roofline(cores(), skip=half)),
-        "share of it": over(
+        _SHARE: over(
             lambda run: run.images_per_s(skip=skipped) / run.roofline(cores(), skip=skipped)
         ),
+        _PARTS[0]: over(lambda run: _MS * fmean(run.stages_s[skipped:])),
+        _PARTS[1]: over(lambda run: _MS * fmean(run.observed_s[skipped:])),
+        _PARTS[2]: over(lambda run: _MS * run.rest_s(cores(), skip=skipped)),
         "whole command, s": over(lambda run: run.seconds),
         "CPU s": over(lambda run: run.cpu_s),
         "ready, s": over(lambda run: run.ready_s),

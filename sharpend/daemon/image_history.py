@@ -59,8 +59,11 @@ class ImageHistoryLog(Log):
         if event is Event.IMAGE_FINISHED:
             kept["options"] = self._options.get(str(values.get("folder")))
         with suppress(OSError):  # the log has the event; a full disk is reported by the ledger
-            self._path.parent.mkdir(mode=0o750, exist_ok=True)
-            rotated.append(self._path, kept, MOST_BYTES)
+            try:
+                rotated.append(self._path, kept, MOST_BYTES)
+            except FileNotFoundError:
+                self._path.parent.mkdir(mode=0o750)
+                rotated.append(self._path, kept, MOST_BYTES)
 
 
 def path_of(state_dir: Path) -> Path:

@@ -1,7 +1,8 @@
 """Upkeep of previews: choose the images that get one, publish them, keep within the bounds.
 
 Owns the time budget of previews: it grows with the clock, by a share of the time of all workers, up
-to one second. So each image of a small batch gets a preview, and under load a sample does. A
+to one second. So each image of a small batch gets a preview. Of a long queue the first few do, and
+then a sample: what an idle time has saved is cut down there, as it would slow the queue. A
 preview is requested at an image's first attempt only: if drawing it kills the worker, the retry
 makes none. Faults of the state directory are logged and have no consequence.
 """
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 MOST_SAVED_S = 1.0
 """Most seconds of workers that an idle time saves for the next images: about fifteen previews."""
+SAVED_FOR_A_QUEUE_S = 0.2
+"""The same where more images wait than SMALL_BATCH: about three."""
+SMALL_BATCH = 15
+"""Images that wait in a folder, at most, for each of them to have a preview."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,8 @@ class PreviewUpkeep:
         self._allowed_s = MOST_SAVED_S
         self._price_s = 0.0
         """Seconds that the last preview took, at most what can be saved."""
+        self._reserved_s: dict[bytes, float] = {}
+        """Part of the allowance that a preview in work has, by its folder."""
         self._counted_s: float | None = None
         self._fault = ""
 
@@ -101,10 +108,13 @@ class PreviewUpkeep:
             now_s: monotonic seconds.
         """
         self._earn(now_s)
-        if job.attempts > 1 or not (self._limits.count and self._can_pay()):
+        if job.attempts > 1 or not (self._limits.count and self._can_pay(job.folder)):
             return task
         with self._logging_faults():
-            return replace(task, preview=self._previews.new_folder())
+            folder = self._previews.new_folder()
+            self._reserved_s[folder] = self._price_s
+            self._allowed_s -= self._price_s
+            return replace(task, preview=folder)
         return task
 
     def ended(self, task: Task | None, outcome: AttemptResult) -> None:
@@ -113,6 +123,7 @@ class PreviewUpkeep:
             self._previews.discard(self._late.pop())
         if task is None or task.preview is None:
             return
+        self._allowed_s += self._reserved_s.pop(task.preview, 0.0)
         if isinstance(outcome, Staged):
             took_s = outcome.stages_s.get("preview", 0.0)
             self._allowed_s -= took_s
@@ -129,10 +140,14 @@ class PreviewUpkeep:
             self._late.append(task.preview)
         self._previews.discard(task.preview)
 
-    def _can_pay(self) -> bool:
-        """Return whether the allowance is enough for one more preview."""
+    def _can_pay(self, folder: str) -> bool:
+        """Return whether the allowance is enough for one more preview of a folder."""
         share = self._limits.share
-        return share == 1 or (share > 0 and self._allowed_s >= self._price_s)
+        if share in {0, 1}:
+            return share == 1
+        if self._allowed_s > SAVED_FOR_A_QUEUE_S and self._ledger.waiting([folder]) > SMALL_BATCH:
+            self._allowed_s = SAVED_FOR_A_QUEUE_S
+        return self._allowed_s >= self._price_s
 
     def _earn(self, now_s: float) -> None:
         """Let the allowance grow."""

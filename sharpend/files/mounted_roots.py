@@ -14,6 +14,7 @@ import os
 import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from sharpend.files.fingerprint import display
@@ -194,16 +195,22 @@ def look(path: bytes) -> Root:
     real = os.path.realpath(path)
     mount = mount_at(real)
     existing, status = _nearest(real)
-    below = os.path.relpath(real, mount.point)
     lasting = not mount.is_networked and mount.kind not in _VOLATILE_INODES
     return Root(
         path=os.fsdecode(real),
         point=os.fsdecode(mount.point),
         kind=mount.kind,
         volume=_volume(mount, existing),
-        place=os.fsdecode(os.path.normpath(os.path.join(mount.top, below))),
+        place=_place(real, mount.point, mount.top),
         inode=status.st_ino if lasting and existing == real else None,
     )
+
+
+@lru_cache(maxsize=64)
+def _place(path: bytes, point: bytes, top: bytes) -> str:
+    """Return the path from the top of the file system that is mounted at `point` by its `top`."""
+    below = os.path.relpath(path, point)
+    return os.fsdecode(os.path.normpath(os.path.join(top, below)))
 
 
 def is_on_system_disk(path: bytes) -> bool:

@@ -135,6 +135,9 @@ def _whole(descriptor: int) -> bytes:
 
 
 _table = MountTable(_MOUNT_TABLE)
+_ROOTS = 64
+"""Paths whose mount is remembered while the table stays the same: roots are looked at again for
+each group of images."""
 
 
 def mount_of(root: bytes) -> Mount:
@@ -150,6 +153,7 @@ def mount_at(path: bytes) -> Mount:
         return Mount(b"/", UNKNOWN)
 
 
+@lru_cache(maxsize=_ROOTS)
 def find_mount(path: bytes, table: bytes) -> Mount:
     """Find the mount of an absolute, resolved path in the text of a mountinfo file.
 

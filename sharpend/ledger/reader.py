@@ -49,13 +49,11 @@ ALL_FOLDERS = ""
 
 
 class LedgerReader:
-    """Read access to the ledger, for any process.
-
-    Every method raises LedgerError where the file cannot be read.
-    """
+    """Read access to the ledger, for any process: LedgerError where the file cannot be read."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._upgraded = False
 
     @classmethod
     def read_only(cls, state_dir: Path) -> LedgerReader:
@@ -114,8 +112,7 @@ class LedgerReader:
         self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
     ) -> Iterator[tuple[bytes, Fingerprint]]:
         """Return those of `found` that were not there at the first start, or changed since."""
-        has_operator_state = self._store.row(sql.HAS_OPERATOR_STATE) is not None
-        return self._without_skipped(folder, found) if has_operator_state else iter(found)
+        return self._without_skipped(folder, found) if self._is_upgraded() else iter(found)
 
     def _without_job(
         self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
@@ -178,9 +175,7 @@ class LedgerReader:
 
     def pauses(self) -> dict[str, float]:
         """Return since when folders are paused by an operator (wall clock), by name."""
-        rows = (
-            self._store.rows(operator_sql.PAUSES) if self._store.row(sql.HAS_OPERATOR_STATE) else []
-        )
+        rows = self._store.rows(operator_sql.PAUSES) if self._is_upgraded() else []
         return {row["folder"]: row["since"] for row in rows}
 
     def is_surveyed(self, folder: str) -> bool:
@@ -190,7 +185,12 @@ class LedgerReader:
 
     def _standing(self, query: str, *values: object) -> LedgerRow | None:
         """Return the first row of a table that a ledger which was not upgraded yet lacks."""
-        return self._store.row(query, *values) if self._store.row(sql.HAS_OPERATOR_STATE) else None
+        return self._store.row(query, *values) if self._is_upgraded() else None
+
+    def _is_upgraded(self) -> bool:
+        """Return whether the ledger has the tables of operators; once there, they stay."""
+        self._upgraded = self._upgraded or self._store.row(sql.HAS_OPERATOR_STATE) is not None
+        return self._upgraded
 
     def adopts(self, folder: str) -> bool:
         """Return whether a folder was not scanned whole since the ledger knows it."""

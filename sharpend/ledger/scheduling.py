@@ -14,7 +14,7 @@ from sharpend.ledger import sql
 from sharpend.ledger.records import State
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from sharpend.ledger.records import LedgerRow
     from sharpend.ledger.store import Store
@@ -38,14 +38,15 @@ class Scheduler:
         self, now_s: float, folders: Collection[str], newest: Collection[str]
     ) -> LedgerRow | None:
         """Choose the job to run now, a row of the view `known`; arguments as `Ledger.claim`."""
-        waiting = {row["name"] for row in self._store.rows(sql.WAITING_FOLDERS)}
-        folders = waiting.intersection(folders)
-        if not folders:
+        rows = self._store.rows(sql.WAITING_FOLDERS)
+        waiting = {row["name"]: bool(row["has_retries"]) for row in rows if row["name"] in folders}
+        if not waiting:
             return None
         running = self._store.row(sql.RUNNING)
         if running is not None and running["orphans"] >= ALONE_AFTER_ORPHANS:
             return None
-        turns = sorted(folders, key=lambda name: (name <= self._last_folder, name))
+        order = sorted(waiting, key=lambda name: (name <= self._last_folder, name))
+        turns = {name: waiting[name] for name in order}
         row = self._first(now_s, turns, newest, alone=False)
         if row is None and running is not None and not running["jobs"]:
             row = self._first(now_s, turns, newest, alone=True)
@@ -60,16 +61,16 @@ class Scheduler:
             self._retried.discard(self._last_folder)
 
     def _first(
-        self, now_s: float, turns: list[str], newest: Collection[str], *, alone: bool
+        self, now_s: float, turns: Mapping[str, bool], newest: Collection[str], *, alone: bool
     ) -> LedgerRow | None:
-        """Return the due job of the first folder that has one."""
-        for folder in turns:
+        """Return the due job of the first folder that has one; `turns` says which have retries."""
+        for folder, has_retries in turns.items():
             which = (folder, ALONE_AFTER_ORPHANS, alone)
             new = [(sql.NEXT_NEWEST if folder in newest else sql.NEXT_OLDEST, which)]
             retries = [
                 (sql.NEXT_RETRY, (*which, now_s)),
                 (sql.NEXT_BEYOND, (*which, now_s + LONGEST_BACKOFF_S)),
-            ]
+            ] * has_retries
             for statement, values in new + retries if folder in self._retried else retries + new:
                 row = self._store.row(statement, *values)
                 if row is not None:

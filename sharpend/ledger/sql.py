@@ -179,9 +179,10 @@ RUNNING = """
 SELECT count(*) AS jobs, coalesce(max(orphans), 0) AS orphans FROM job WHERE state = 'running'
 """
 WAITING_FOLDERS = """
-SELECT name FROM folder WHERE EXISTS (SELECT 1 FROM job WHERE state IN ('pending', 'deferred'))
-AND (EXISTS (SELECT 1 FROM job WHERE job.folder = folder.id AND state = 'pending')
-    OR EXISTS (SELECT 1 FROM job WHERE job.folder = folder.id AND state = 'deferred'))
+SELECT name,
+    EXISTS (SELECT 1 FROM job WHERE job.folder = folder.id AND state = 'deferred') AS has_retries
+FROM folder WHERE EXISTS (SELECT 1 FROM job WHERE state IN ('pending', 'deferred'))
+AND (has_retries OR EXISTS (SELECT 1 FROM job WHERE job.folder = folder.id AND state = 'pending'))
 """
 # An older generation of a path is finished first: never an old result over a new one.
 _NEXT = """

@@ -59,14 +59,13 @@ class Store:
         connection.row_factory = sqlite3.Row
         self._connection = connection
         self.state_dir = state_dir
+        self._translated = _Translation(state_dir)
         self._may_be_lost = False
         """A power cut now may lose what was committed last."""
-        self._has_failed = False
-        """The file or its disk has failed since it was opened."""
 
     def rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
         """Return the rows of one query: one that the caller has bounded."""
-        with self._translated():
+        with self._translated:
             return self._connection.execute(sql, values).fetchall()
 
     def row(self, sql: str, *values: object) -> sqlite3.Row | None:
@@ -90,7 +89,7 @@ class Store:
             with self._joined():
                 yield self._connection
             return
-        with self._translated():
+        with self._translated:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -104,7 +103,7 @@ class Store:
     @contextmanager
     def _joined(self) -> Iterator[None]:
         """Roll a block within a transaction back if it fails."""
-        with self._translated():
+        with self._translated:
             self._connection.execute("SAVEPOINT joined")
             try:
                 yield
@@ -120,7 +119,7 @@ class Store:
 
         Until then it outlives a death of this process, and not one of the machine.
         """
-        with self._translated():
+        with self._translated:
             self._connection.execute("PRAGMA synchronous = NORMAL")
             try:
                 with self.transaction():
@@ -156,20 +155,10 @@ class Store:
 
     def probe(self) -> None:
         """Write to the directory, and rewrite a value in the ledger, as a test."""
-        with self._translated():
+        with self._translated:
             try_to_write(self.state_dir)
         with self.transaction() as cursor:
             cursor.execute(_REWRITE)
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Translate errors, and remember those of the file or its disk."""
-        try:
-            with translated(self.state_dir):
-                yield
-        except (DamagedError, StateFaultError):
-            self._has_failed = True
-            raise
 
     def recount(self, go_on: Callable[[], bool]) -> None:
         """Count all jobs anew; AbandonedError if `go_on` returns False."""
@@ -179,7 +168,7 @@ class Store:
 
     def distrust(self) -> None:
         """Let the next start check the whole file, whatever follows."""
-        self._has_failed = True
+        self._translated.has_failed = True
 
     def close(self) -> None:
         """Close the file."""
@@ -188,11 +177,38 @@ class Store:
     def close_in_order(self) -> bool:
         """Close the file; return whether it is whole, without a log, and never failed."""
         is_whole = False
-        with suppress(LedgerError), self._translated():
+        with suppress(LedgerError), self._translated:
             row = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            is_whole = row[0] == 0 and not self._has_failed
+            is_whole = row[0] == 0 and not self._translated.has_failed
         self.close()
         return is_whole
+
+
+class _Translation:
+    """Translation of all errors of one store, for any number of blocks, also within each other.
+
+    Most blocks are single statements without an error, so they cost next to nothing.
+
+    Attributes:
+        has_failed: the file or its disk has failed since it was opened.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        self.has_failed = False
+        self._state_dir = state_dir
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if error is None:
+            return
+        try:
+            with translated(self._state_dir):
+                raise error
+        except (DamagedError, StateFaultError):
+            self.has_failed = True
+            raise
 
 
 def has_ledger(state_dir: Path) -> bool:

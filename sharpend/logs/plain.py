@@ -9,6 +9,8 @@ from contextlib import suppress
 from enum import Enum
 from typing import Any
 
+_PLAIN = (str, int, type(None))
+
 
 def printable(text: str) -> str:
     r"""Escape control characters (`\n`, `\x1b`, `\udcff`): one line, safe for a terminal."""
@@ -21,7 +23,7 @@ def plain(value: object) -> Any:  # noqa: ANN401 - what JSON can hold has no nar
     """Convert a value for JSON: bytes and paths become text, NaN and infinity None."""
     if isinstance(value, Enum):
         value = value.value
-    if value is None or isinstance(value, str | int):
+    if isinstance(value, _PLAIN):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None

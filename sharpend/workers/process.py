@@ -3,7 +3,7 @@
 Requests go to the worker's standard input, answers come from its standard output, one JSON frame
 each (see `sharpend.workers.messages` and `framing`). Nothing else is shared: no other descriptor,
 no memory, no lock, no terminal. One thread writes the requests, in order; another one reads the
-answers, at most one ahead of the daemon.
+answers, at most two ahead of the daemon: that a task began, which wakes nobody, and its result.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING
 from sharpend import machine
 from sharpend.workers import framing, messages
 from sharpend.workers.jsoncodec import MessageError, dumps
+from sharpend.workers.messages import Began
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +44,7 @@ class WorkerProcess:
 
     Args:
         options: what the worker is started with.
-        wake: called from another thread when an answer waits.
+        wake: called from another thread when an answer waits that ends something: any but Began.
 
     Raises:
         OSError: the system has no room for a process.
@@ -54,7 +55,7 @@ class WorkerProcess:
         self._wake = wake
         self._answers: queue.SimpleQueue[Answer | MessageError | EOFError] = queue.SimpleQueue()
         self._requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._taken = threading.Semaphore(0)
+        self._taken = threading.Semaphore(1)
         self._is_dropped = False
         # A session of its own: no terminal to write to, and a signal to the daemon's whole group
         # (`timeout`, Ctrl-C) is for the daemon alone, which then drains.
@@ -142,7 +143,8 @@ class WorkerProcess:
             while not self._is_dropped:
                 answer = _received(pipe)
                 self._answers.put(answer)
-                self._wake()
+                if not isinstance(answer, Began):
+                    self._wake()
                 if isinstance(answer, Exception):
                     break
                 self._taken.acquire()
