@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpend.errors import InputMissingError, UnavailableError, UsageError
-from sharpend.files.atomic import replacing
+from sharpend.files.atomic import write_atomically
 from trainer.commands.options import add_placement, count, count_or_none, placement
 from trainer.evaluation.lineup import RequestedModels, open_lineup
 from trainer.evaluation.matrix.cells import CELLS
@@ -191,13 +191,8 @@ def _report(options: argparse.Namespace) -> None:
     text = as_markdown(results)
     folder = options.to or options.study / "report"
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "mos.json", json.dumps(results, indent=1, allow_nan=False).encode())
-    _write(folder / "mos.md", text.encode("utf-8", "backslashreplace"))
+    write_atomically(folder / "mos.json", json.dumps(results, indent=1, allow_nan=False).encode())
+    write_atomically(folder / "mos.md", text.encode("utf-8", "backslashreplace"))
     if results["conditions"]:
         write_png(draw_scores(results), folder / "mos.png")
     sys.stdout.write(text)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with replacing(path) as file:
-        file.write(content)
