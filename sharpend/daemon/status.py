@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 STATUS_FILE = "status.json"
 """File name in the state directory."""
+AT_WORK = frozenset({"running", "paused"})
+"""Values of its key `state` while a daemon works."""
 
 
 @dataclass(frozen=True, slots=True)
