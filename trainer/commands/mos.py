@@ -157,8 +157,8 @@ def _lineup(options: argparse.Namespace) -> Lineup:
 
 def _serve(options: argparse.Namespace) -> None:
     try:
-        from trainer.evaluation.mos.app import LOCAL_HOSTS, rating_page  # noqa: PLC0415 - an extra
-        from trainer.evaluation.mos.serving import local, run  # noqa: PLC0415 - likewise
+        from sharpend.web.serve import serve  # noqa: PLC0415 - an extra
+        from trainer.evaluation.mos.app import LOCAL_HOSTS, local, rating_page  # noqa: PLC0415
     except ImportError as error:
         text = f"the rating page needs {error.name}: pip install 'sharpend[web]'"
         raise UnavailableError(text) from error
@@ -171,7 +171,7 @@ def _serve(options: argparse.Namespace) -> None:
         hosts = [*LOCAL_HOSTS, *options.allow_host]
         raters = Raters(study, log, most=options.raters)
         app = rating_page(options.study, raters, hosts=hosts)
-        run(app, where, lambda url: print(f"rating page: {url}", flush=True))
+        serve(lambda _: app, lambda url: print(f"rating page: {url}", flush=True), where)
 
 
 def _report(options: argparse.Namespace) -> None:
