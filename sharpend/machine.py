@@ -35,6 +35,13 @@ def processor() -> str:
     return _read(_PROC / "cpuinfo")
 
 
+def processor_name() -> str:
+    """Name of the processor on Linux, else its architecture."""
+    lines = processor().splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
 def processor_key() -> str:
     """Name and features of the processor, without what varies, such as its clock."""
     named = ("model name", "flags", "CPU implementer", "CPU part", "Features")

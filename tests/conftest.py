@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from sharpend.workers.pipeline import Pipeline
     from tests.raycluster import RayCluster
+    from tests.store_server import StoreServer
 
 
 MEMORY_DISK = "/dev/shm"  # noqa: S108 - below it pytest makes a folder of its own
@@ -216,3 +218,21 @@ def attributes() -> Iterator[Path]:
             yield Path(name)
             return
     pytest.skip("no file system with extended attributes for users")
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreServer]:
+    """A good object store."""
+    from tests.store_server import running_store
+
+    with running_store(monkeypatch) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def worker() -> Pipeline:
+    """A worker's pipeline; its models stay loaded."""
+    from sharpend.model.device import Placement
+    from sharpend.workers.pipeline import Pipeline
+
+    return Pipeline(Placement(device="cpu", precision="float32"), crop_px=64)

@@ -143,7 +143,6 @@ IMPORTERS = {
         "sharpend.web",
         "trainer.evaluation.mos.app",
         "trainer.evaluation.mos.forms",
-        "trainer.evaluation.mos.serving",
     },
     "structlog": {"sharpend.logs.logs"},
     "torchvision": {"trainer.degradations.reduction"},
@@ -164,7 +163,7 @@ evaluation.matrix  cells harm roc cell_masks comparison means real_harm real_pho
 evaluation.matrix  targets result
 evaluation  front
 evaluation.agreement  softness samples thresholds streams
-evaluation.mos  protocol study order votes raters forms pages app serving stimuli ratings screening
+evaluation.mos  protocol study order votes raters forms pages app stimuli ratings screening
 evaluation.mos  intervals results tables
 publishing  matrix_section model_card rewriting weights_card calibration
 figures  canvas curves front scene drawing diagram pair opinions

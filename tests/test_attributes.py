@@ -10,14 +10,14 @@ import pytest
 
 from sharpend.files.attributes import MOST_BYTES, attributes_of, copy_attributes
 from sharpend.policies import Metadata, Policies
-from sharpend.workers.pipeline import Pipeline
 from tests.conftest import drop
 from tests.mounts import disks, mounted
-from tests.test_pipeline import CPU, Bench, staged
+from tests.test_pipeline import Bench, staged
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sharpend.workers.pipeline import Pipeline
     from tests.conftest import Networks
 
 TAGS = {
@@ -44,12 +44,6 @@ def tag(path: Path, attributes: dict[str, bytes]) -> None:
 def tags(path: Path) -> dict[str, bytes]:
     """The attributes that a file has."""
     return {name: os.getxattr(path, name) for name in os.listxattr(path)}
-
-
-@pytest.fixture
-def worker() -> Pipeline:
-    """A worker's pipeline."""
-    return Pipeline(CPU, crop_px=64)
 
 
 def test_an_output_has_the_tags_of_its_input(

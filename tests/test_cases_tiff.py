@@ -13,8 +13,6 @@ import pytest
 import tifffile
 
 from sharpend.attempt import Failed, Staged
-from sharpend.model.device import Placement
-from sharpend.workers.pipeline import Pipeline
 from tests import cases, inventory, outside, tiffs
 from tests.cases import bytes_of
 from tests.recipe import installed
@@ -25,16 +23,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sharpend.workers.pipeline import Pipeline
     from tests.conftest import Networks
 
 RIGHT = cases.table("tiff")
 TAKEN = cases.taken("tiff")
-
-
-@pytest.fixture(scope="module")
-def worker() -> Pipeline:
-    """A worker's pipeline; its models stay loaded."""
-    return Pipeline(Placement(device="cpu", precision="float32"), crop_px=64)
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from sharpend.errors import UsageError
 from sharpend.web.connections import MOST
 from tests.browser import chromium, serious_faults
 from tests.raters import small_study
+from trainer.evaluation.mos.app import local
 from trainer.evaluation.mos.forms import COOKIE
-from trainer.evaluation.mos.serving import local
 from trainer.evaluation.mos.study import VOTES, read_study
 from trainer.evaluation.mos.votes import Vote, read_votes
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,17 +10,7 @@ from sharpend.errors import ImageRefusedError, Reason
 from sharpend.files.objects.address import Address
 from sharpend.files.objects.client import client, translated
 from sharpend.files.objects.condition_check import check_conditions, check_listing
-from tests.store_server import NO_CONDITIONS, StoreServer, objects, running_store
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreServer]:
-    """A good store."""
-    with running_store(monkeypatch) as server:
-        yield server
+from tests.store_server import NO_CONDITIONS, StoreServer, objects
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from sharpend.policies import ExistingPolicy, SourcePolicy
 from tests.fakes import ListLog
 from tests.remote_shop import RemoteShop
 from tests.shop import CrashError
-from tests.store_server import StoreServer, objects, open_uploads, put, running_store
+from tests.store_server import StoreServer, objects, open_uploads, put
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,13 +38,6 @@ WITHIN_S = 60.0
 UPLOAD_STEPS = ["recorded", "created", "sent", "staged"]
 COMMIT_STEPS = ["chosen", "completed", "forgotten", "renamed", "synced", "finished", "disposed"]
 ARCHIVED = ["source_removed", "sidecars_moved"]
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreServer]:
-    """A good store."""
-    with running_store(monkeypatch) as server:
-        yield server
 
 
 @pytest.fixture

@@ -18,21 +18,12 @@ from tests.store_server import (
     objects,
     open_uploads,
     put,
-    running_store,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.conftest import Networks
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreServer]:
-    """A good store."""
-    with running_store(monkeypatch) as server:
-        yield server
 
 
 @pytest.fixture

@@ -10,22 +10,15 @@ import pytest
 from sharpend.files.patterns import Patterns
 from sharpend.intake.interface import FolderOptions, Step
 from sharpend.intake.remote import NO_PATH, RemoteIntake
-from tests.store_server import StoreServer, objects, put, running_store
+from tests.store_server import StoreServer, objects, put
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from sharpend.intake.tally import Found
 
 ODD = ["ü/ä b+%&?.png", "new\nline.png", "a'\"<>.png", "x" * 300 + ".png", "tab\t.png"]
 NONE = ["a/../up.png", "./here.png", "a//twice.png", "folder/", ".hidden.png", "a.txt", "a.part"]
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreServer]:
-    """A good store."""
-    with running_store(monkeypatch) as server:
-        yield server
 
 
 class Listing:

@@ -44,12 +44,6 @@ CPU = Placement(device="cpu", precision="float32")
 needs_permissions = pytest.mark.skipif(os.geteuid() == 0, reason="root may do everything")
 
 
-@pytest.fixture(scope="module")
-def worker() -> Pipeline:
-    """A worker's pipeline; its models stay loaded."""
-    return Pipeline(CPU, crop_px=64)
-
-
 class Bench:
     """An input folder, an output folder and a task between them."""
 

@@ -32,15 +32,6 @@ if TYPE_CHECKING:
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
 
 
-@pytest.fixture(scope="module")
-def worker() -> Pipeline:
-    """A worker's pipeline; its models stay loaded."""
-    from sharpend.model.device import Placement  # noqa: PLC0415 - torch only where it is used
-    from sharpend.workers.pipeline import Pipeline  # noqa: PLC0415 - likewise
-
-    return Pipeline(Placement(device="cpu", precision="float32"), crop_px=64)
-
-
 @pytest.fixture
 def bench(tmp_path: Path, networks: Networks) -> Bench:
     """Empty folders."""

@@ -11,10 +11,9 @@ from PIL import Image, ImageFilter
 from skimage import data
 
 from sharpend.imaging.picture import Picture
-from sharpend.model.device import PlacedModel, Placement
+from sharpend.model.device import PlacedModel
 from sharpend.model.measuring import measure
 from sharpend.policies import Cmyk, Frames, Metadata, Policies, Thumbnail
-from sharpend.workers.pipeline import Pipeline
 from sharpend.workers.skipping import skipped
 from tests.conftest import photograph
 from tests.test_pipeline import Bench, staged
@@ -24,15 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sharpend.attempt import Staged
+    from sharpend.workers.pipeline import Pipeline
     from tests.conftest import Networks
 
 ABOVE = -0.8
-
-
-@pytest.fixture(scope="module")
-def worker() -> Pipeline:
-    """A worker's pipeline; its models stay loaded."""
-    return Pipeline(Placement(device="cpu", precision="float32"), crop_px=64)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import queue
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,19 +18,9 @@ from sharpend.files.objects.uploads import OUTPUT, Uploads
 from sharpend.task import Options, Task
 from sharpend.workers.transfers import Transfers
 from tests.fakes import FakePool
-from tests.store_server import StoreServer, objects, open_uploads, put, running_store
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.store_server import StoreServer, objects, open_uploads, put
 
 WITHIN_S = 60.0
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreServer]:
-    """A good store."""
-    with running_store(monkeypatch) as server:
-        yield server
 
 
 class Bench:

@@ -18,7 +18,7 @@ from sharpend.benchmark.once import FEWEST_IMAGES
 from sharpend.benchmark.peers import peers
 from sharpend.benchmark.rounds import FEWEST
 from sharpend.imaging.formats import Format
-from sharpend.machine import cores, processor
+from sharpend.machine import cores, processor_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -149,9 +149,7 @@ def measured(
 
 def machine() -> str:
     """Describe this machine in a line."""
-    lines = processor().splitlines()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{cores()} cores, {names[0] if names else os.uname().machine}"
+    return f"{cores()} cores, {processor_name()}"
 
 
 def _new(scratch: Path) -> Path:

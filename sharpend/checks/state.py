@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sharpend.checks.finding import Finding, fault, note, ok
+from sharpend.daemon.status import AT_WORK
 from sharpend.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 LITTLE_BYTES = 50_000_000
 _OTHERS = 0o007
-_AT_WORK = {"running", "paused"}
 _SILENT_REPORTS = 3
 """A daemon that missed this many reports in a row does not get to them."""
 
@@ -81,7 +81,7 @@ def daemon(
     subject = "daemon"
     if not is_running:
         return ok(subject, "not running with this state directory")
-    if last is None or last.get("state") not in _AT_WORK:
+    if last is None or last.get("state") not in AT_WORK:
         return note(subject, "running, not ready yet")
     silent_s = now_s - last["at"]
     text = f"process {last['pid']} of version {last['version']}"

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from sharpend.ledger.records import KnownInput
     from sharpend.settings.schema import Settings
 
+ENDED = frozenset({State.QUARANTINED, State.DONE, State.DISPOSED})
+"""States of inputs on which nothing is left to do."""
+
 
 def found(settings: Settings) -> Iterator[tuple[FolderPlan, list[Found], Tally]]:
     """Iterate over all inputs in batches, with their folder and its tally so far.
@@ -105,7 +108,6 @@ def number_to_do(settings: Settings) -> int:
     with LedgerReader.read_only(settings.state) as ledger:
         for plan, batch, _ in found(settings):
             outcomes = outcomes_of(ledger, plan.destination, batch)
-            ended = {State.QUARANTINED, State.DONE, State.DISPOSED}
-            needless = {one.relative for one in outcomes if one.state in ended}
+            needless = {one.relative for one in outcomes if one.state in ENDED}
             number += len(batch) - len(needless | left_at_start(ledger, plan, batch))
     return number

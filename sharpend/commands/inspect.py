@@ -60,21 +60,13 @@ def _read(file: BinaryIO, how: Options) -> tuple[dict[str, Any], ExitCode]:
 
     found = _header(file)
     try:
-        picture = codec.decode(
-            file,
-            **how.limits,
-            policies=how.policies,
-        )
+        picture = codec.decode(file, **how.limits, policies=how.policies)
+        found |= _of_picture(picture)
+        found |= _sharpness_facts(file, picture, how)
     except ImageRefusedError as error:
         refused, status = _refused(error)
         return {**found, **refused}, status
-    facts = {**found, **_of_picture(picture)}
-    try:
-        facts |= _sharpness_facts(file, picture, how)
-    except ImageRefusedError as error:
-        refused, status = _refused(error)
-        return {**facts, **refused}, status
-    return {**facts, "taken": True}, ExitCode.OK
+    return {**found, "taken": True}, ExitCode.OK
 
 
 def _sharpness_facts(file: BinaryIO, picture: Picture, how: Options) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from sharpend.agreement.summary import summary_lines
-from sharpend.commands.inputs import found, left_at_start, outcomes_of
+from sharpend.commands.inputs import ENDED, found, left_at_start, outcomes_of
 from sharpend.files.fingerprint import display
 from sharpend.intake.tally import left_alone_text
 from sharpend.ledger.reader import LedgerReader
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from sharpend.daemon.results import Result
     from sharpend.ledger.records import KnownInput
     from sharpend.settings.schema import Settings
-
-_ENDED = {State.QUARANTINED, State.DONE, State.DISPOSED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +141,7 @@ class ResultPrinter:
                 tally.left_alone.clear()  # a tally grows with each batch of its folder
 
     def _print_earlier(self, destination: Destination, outcome: KnownInput) -> None:
-        if outcome.state not in _ENDED:
+        if outcome.state not in ENDED:
             return
         refused = outcome.state is State.QUARANTINED
         ending = PrintedResult(

@@ -22,15 +22,14 @@ if TYPE_CHECKING:
 
     from sharpend.commit.adoption import Existing
     from sharpend.commit.destination import Destination
-    from sharpend.files.fingerprint import Fingerprint
-    from sharpend.ledger.candidates import Candidate
+    from sharpend.ledger.candidates import Candidate, FoundFile
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
     """A settled file, with the jobs whose input it may be, or the output that it may have."""
 
-    found: tuple[bytes, Fingerprint]
+    found: FoundFile
     jobs: tuple[Candidate, ...] = ()
     existing: Existing | None = None
 
@@ -39,7 +38,7 @@ class Question:
 class Answer:
     """Verdict on one file; neither `job` nor `existing` for a new one."""
 
-    found: tuple[bytes, Fingerprint]
+    found: FoundFile
     digest: str | None = None
     """SHA-256 of the file; None where it could not be read."""
     job: Candidate | None = None

@@ -16,12 +16,11 @@ from sharpend.logs.events import Event
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from sharpend.files.fingerprint import Fingerprint
     from sharpend.intake.tally import Found
+    from sharpend.ledger.candidates import FoundFile
     from sharpend.ledger.operator_state import OperatorState
     from sharpend.logs.logs import Log
 
-FoundFile: TypeAlias = "tuple[bytes, Fingerprint]"
 Unknown: TypeAlias = "Callable[[str, Iterable[FoundFile]], Iterable[FoundFile]]"
 """Selects the files of a folder that are neither finished nor queued nor seen."""
 CLOCK_GRAIN_S = 0.05

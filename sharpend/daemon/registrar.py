@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sharpend.commit.adoption import Existing, existing_output
 from sharpend.daemon.content_comparison import ContentComparison, Question
 from sharpend.daemon.early_reads import EarlyReads
-from sharpend.daemon.only_new import FoundFile, OnlyNew
+from sharpend.daemon.only_new import OnlyNew
 from sharpend.daemon.registrar_interface import FolderWake, RegistrarInterface
 from sharpend.files.remote import is_remote
 from sharpend.ledger.candidates import RecognisedFile
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from sharpend.daemon.folder_plan import FolderPlan
     from sharpend.intake.tally import Found
+    from sharpend.ledger.candidates import FoundFile
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
 

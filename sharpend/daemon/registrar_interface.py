@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sharpend.daemon.early_reads import EarlyReads
-    from sharpend.files.fingerprint import Fingerprint
     from sharpend.intake.tally import Found
+    from sharpend.ledger.candidates import FoundFile
 
 
 class FolderWake:
@@ -50,7 +50,7 @@ class RegistrarInterface(Protocol):
     def scanned(self) -> None:
         """Record that a full scan has found every file that was there before it."""
 
-    def register(self, entries: Sequence[tuple[bytes, Fingerprint]]) -> tuple[list[bytes], str]:
+    def register(self, entries: Sequence[FoundFile]) -> tuple[list[bytes], str]:
         """Enter settled files, or begin to compare them.
 
         Returns:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sharpend import __version__
 from sharpend.daemon.snapshot import paused_line
-from sharpend.files.atomic import replacing
+from sharpend.files.atomic import write_atomically
 from sharpend.logs.events import Event
 from sharpend.logs.plain import plain
 from sharpend.model.trial import BFLOAT16, INT8, OPENVINO, TORCH, Form
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 STATUS_FILE = "status.json"
 """File name in the state directory."""
+AT_WORK = frozenset({"running", "paused"})
+"""Values of its key `state` while a daemon works."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +179,7 @@ def write_status(state_dir: Path, status: Mapping[str, object]) -> None:
         OSError: the state directory is missing, full or not writable.
     """
     text = json.dumps(plain(status), allow_nan=False, indent=1)
-    with replacing(state_dir / STATUS_FILE) as file:
-        file.write(text.encode() + b"\n")
+    write_atomically(state_dir / STATUS_FILE, text.encode() + b"\n")
 
 
 def read_status(state_dir: Path) -> dict[str, Any] | None:

@@ -57,6 +57,12 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
         yield file
 
 
+def write_atomically(target: Path, content: bytes) -> None:
+    """Replace a file with one that has this content, as `replacing` does."""
+    with replacing(target) as file:
+        file.write(content)
+
+
 def put_in_place(finished: Path, target: Path) -> None:
     """Rename a file that is whole and on disk to `target`, durably; an older one is replaced."""
     os.replace(finished, target)

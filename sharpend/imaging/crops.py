@@ -38,7 +38,7 @@ def most_detailed(pixels: NDArray[Depth], *, height: int, width: int) -> tuple[s
         Slices of rows and columns; windows lie on a grid of half their size.
     """
     rows, columns = pixels.shape[:2]
-    tops, lefts = _starts(rows, height), _starts(columns, width)
+    tops, lefts = window_starts(rows, height), window_starts(columns, width)
     ends = [min(left + width, columns) for left in lefts]
     step = min(max(1, rows * columns // _EVERY_ROW_PX), max(1, height // _FEWEST_ROWS))
     borders = np.unique([*lefts, *ends])
@@ -78,6 +78,7 @@ def _light(pixels: NDArray[Depth], kind: type[Any]) -> NDArray[Any]:
     return light
 
 
-def _starts(length: int, window: int) -> list[int]:
+def window_starts(length: int, window: int) -> list[int]:
+    """Begins of windows along a side: half a window apart, the last one at the end."""
     last = max(0, length - window)
     return [*range(0, last, max(1, window // 2)), last]

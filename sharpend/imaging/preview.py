@@ -111,7 +111,7 @@ def draw(before: Picture, after: Frame, shown: NDArray[Sample]) -> Drawn:
     Args:
         before: the input, as decoded.
         after: its first frame, sharpened.
-        shown: straight colours of the input's first frame, hidden ones filled: `transparency.seen`.
+        shown: straight colours of the input's first frame, hidden ones filled: `transparency.fill`.
 
     Returns:
         The preview; images with an unusable ICC profile are taken for sRGB.

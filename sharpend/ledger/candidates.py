@@ -1,12 +1,15 @@
-"""Records of files that are recognised as the inputs of earlier jobs."""
+"""Files that were found, and records of those that are the inputs of earlier jobs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from sharpend.files.fingerprint import Fingerprint
+
+FoundFile: TypeAlias = "tuple[bytes, Fingerprint]"
+"""A file's path below the input root, and its status when it was found."""
 
 
 @dataclass(frozen=True, slots=True)

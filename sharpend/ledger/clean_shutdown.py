@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from sharpend.files.atomic import fsync_folder, replacing
+from sharpend.files.atomic import fsync_folder, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 def write_marker(state_dir: Path) -> None:
     """Write the marker for a ledger that was just closed; every error is an OSError."""
-    state = _state_of(state_dir)
-    with replacing(_marker(state_dir)) as file:
-        file.write(state)
+    write_atomically(_marker(state_dir), _state_of(state_dir))
 
 
 def take_marker(state_dir: Path) -> bool:

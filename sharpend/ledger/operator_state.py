@@ -14,7 +14,7 @@ from sharpend.ledger.records import content_text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sharpend.files.fingerprint import Fingerprint
+    from sharpend.ledger.candidates import FoundFile
     from sharpend.ledger.store import Store
 
 
@@ -34,7 +34,7 @@ class OperatorState:
             row = cursor.execute(operator_sql.SURVEY, (folder,)).fetchone()
         return None if row["complete"] else float(row["since"])
 
-    def see(self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]) -> None:
+    def see(self, folder: str, found: Iterable[FoundFile]) -> None:
         """Record files that stay as they are until they change."""
         rows = [(folder, relative, content_text(fingerprint)) for relative, fingerprint in found]
         with self._store.transaction() as cursor:

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Self
 
 from sharpend.ledger import counts_sql, operator_sql, sql
-from sharpend.ledger.candidates import Candidate
+from sharpend.ledger.candidates import Candidate, FoundFile
 from sharpend.ledger.case_folding import name_key
 from sharpend.ledger.records import (
     Claim,
@@ -99,24 +99,18 @@ class LedgerReader:
         rows = [self._store.rows(sql.OLDEST_PENDING, folder)[0] for folder in folders]
         return min((row["at"] for row in rows if row["at"] is not None), default=None)
 
-    def unknown(
-        self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
-    ) -> Iterator[tuple[bytes, Fingerprint]]:
+    def unknown(self, folder: str, found: Iterable[FoundFile]) -> Iterator[FoundFile]:
         """Return those of `found` that were not seen and have no job, or one that vanished.
 
         An inode number that does not last, 0, is equal to any.
         """
         return self.unseen(folder, self._without_job(folder, found))
 
-    def unseen(
-        self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
-    ) -> Iterator[tuple[bytes, Fingerprint]]:
+    def unseen(self, folder: str, found: Iterable[FoundFile]) -> Iterator[FoundFile]:
         """Return those of `found` that were not there at the first start, or changed since."""
         return self._without_skipped(folder, found) if self._is_upgraded() else iter(found)
 
-    def _without_job(
-        self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
-    ) -> Iterator[tuple[bytes, Fingerprint]]:
+    def _without_job(self, folder: str, found: Iterable[FoundFile]) -> Iterator[FoundFile]:
         for batch, rows in self._batches(sql.KNOWN_KEYS, folder, found):
             known: set[tuple[bytes, str]] = set()
             for row in rows:
@@ -130,16 +124,14 @@ class LedgerReader:
                 if known.isdisjoint({(relative, text), (relative, text.rpartition(":")[0])}):
                     yield relative, fingerprint
 
-    def _without_skipped(
-        self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
-    ) -> Iterator[tuple[bytes, Fingerprint]]:
+    def _without_skipped(self, folder: str, found: Iterable[FoundFile]) -> Iterator[FoundFile]:
         for batch, rows in self._batches(operator_sql.SEEN, folder, found):
             skipped = {(row["relative"], row["mark"]) for row in rows}
             yield from (one for one in batch if (one[0], content_text(one[1])) not in skipped)
 
     def candidates(
-        self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
-    ) -> Iterator[tuple[tuple[bytes, Fingerprint], list[Candidate]]]:
+        self, folder: str, found: Iterable[FoundFile]
+    ) -> Iterator[tuple[FoundFile, list[Candidate]]]:
         """Return those of `found` that may be inputs of finished or refused jobs, with these jobs.
 
         Path, size and time are equal; the inode number differs, or the job is one of another
@@ -159,8 +151,8 @@ class LedgerReader:
                     yield entry, same
 
     def _batches(
-        self, query: str, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
-    ) -> Iterator[tuple[list[tuple[bytes, Fingerprint]], list[LedgerRow]]]:
+        self, query: str, folder: str, found: Iterable[FoundFile]
+    ) -> Iterator[tuple[list[FoundFile], list[LedgerRow]]]:
         """Ask a query about the paths of each batch of `found`."""
         remaining = iter(found)
         while batch := list(islice(remaining, sql.KEYS_PER_QUERY)):

@@ -16,8 +16,7 @@ from sharpend.ledger.records import Added, binary, fingerprint_text
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sharpend.files.fingerprint import Fingerprint
-    from sharpend.ledger.candidates import RecognisedFile
+    from sharpend.ledger.candidates import FoundFile, RecognisedFile
     from sharpend.ledger.records import Product
     from sharpend.ledger.store import Store
 
@@ -63,7 +62,7 @@ class Registration:
         with self._store.transaction() as cursor:
             cursor.execute(sql.ACCEPT_ROOTS, (folder,))
 
-    def add(self, folder: str, found: Iterable[tuple[bytes, Fingerprint]], now_s: float) -> Added:
+    def add(self, folder: str, found: Iterable[FoundFile], now_s: float) -> Added:
         """Add settled files as pending jobs; older unfinished jobs of their paths are deleted.
 
         So are their refusals, unless the refused file was moved: a path counts once. A finished
@@ -86,9 +85,7 @@ class Registration:
             added = cursor.executemany(sql.ADD, [(*key, now_s) for key in keys])
             return Added(added.rowcount, superseded)
 
-    def adopt(
-        self, folder: str, made: Iterable[tuple[tuple[bytes, Fingerprint], Product]], now_s: float
-    ) -> None:
+    def adopt(self, folder: str, made: Iterable[tuple[FoundFile, Product]], now_s: float) -> None:
         """Record existing outputs that this ledger did not know, each made from an input."""
         with self._store.transaction() as cursor:
             for (relative, fingerprint), product in made:

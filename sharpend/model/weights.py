@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from sharpend.errors import UnavailableError
-from sharpend.files.atomic import replacing
+from sharpend.files.atomic import write_atomically
 from sharpend.model.networks import NETWORKS, SharpeningNetwork
 from sharpend.model.shipped import CARD_KEY, DIGEST_KEY, find
 
@@ -188,5 +188,4 @@ def save_network(path: Path, network: SharpeningNetwork, card: Card) -> None:
         CARD_KEY: json.dumps(asdict(card), sort_keys=True),
         DIGEST_KEY: digest(tensors),
     }
-    with replacing(path) as file:
-        file.write(save(tensors, metadata))
+    write_atomically(path, save(tensors, metadata))

@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from sharpend.daemon.status import read_status
+from sharpend.daemon.status import AT_WORK, read_status
 from sharpend.errors import LedgerError
 from sharpend.files.free_space import DiskSpaceReader
 from sharpend.ledger.figures import read_figures
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 HEALTHS = ("ok", "degraded", "fail")
 IN_USE, CANARY = "in_use", "canary"
 """Roles of models: the one whose results are written, or the canary."""
-_AT_WORK = {"running", "paused"}
 _DISK_SPACE = DiskSpaceReader()
 """One for the process, because it remembers the file systems that hang."""
 _OF_AGREEMENT = {
@@ -130,7 +129,7 @@ def _add_all(samples: _Samples, state_dir: Path, now_s: float) -> None:
 
 def _is_report_of(status: Mapping[str, Any], since_s: float) -> bool:
     """Return whether the process that works since `since_s` wrote a status file."""
-    return status.get("state") in _AT_WORK and status["at"] >= since_s
+    return status.get("state") in AT_WORK and status["at"] >= since_s
 
 
 def _readable_figures(state_dir: Path) -> LedgerFigures | None:

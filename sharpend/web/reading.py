@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sharpend.checks.state import daemon as check_daemon
 from sharpend.daemon.intended_pauses import BY_OPERATOR
-from sharpend.daemon.status import read_status
+from sharpend.daemon.status import AT_WORK, read_status
 from sharpend.ledger.opening import is_locked, locked_since
 from sharpend.ledger.pages import LedgerPages
 from sharpend.ledger.reader import ALL_FOLDERS
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 WAITING = (State.PENDING, State.RUNNING, State.STAGED, State.DEFERRED)
 FINISHED = (State.DONE, State.DISPOSED)
-_AT_WORK = {"running", "paused"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,7 @@ def read(state_dir: Path, every_s: float) -> Reading:
     health = health_of(
         last if is_own else None, is_running=is_running, now_s=now_s, every_s=every_s
     )
-    is_current = is_own and last is not None and last.get("state") in _AT_WORK
+    is_current = is_own and last is not None and last.get("state") in AT_WORK
     if not has_ledger(state_dir):
         return Reading(now_s, health, last or {}, is_current, (), (), None, None, 0)
     with LedgerPages.read_only(state_dir) as ledger:
@@ -153,7 +152,7 @@ def health_of(
     found = check_daemon(last, is_running=is_running, now_s=now_s, every_s=every_s)
     if not is_running:
         return Health("not running", "no daemon works with this state directory")
-    if last is None or last.get("state") not in _AT_WORK:
+    if last is None or last.get("state") not in AT_WORK:
         return Health("starting", "the first scan of the folders is not complete")
     word = "ok" if found.change == "" else "degraded"
     if found.level == "fault":

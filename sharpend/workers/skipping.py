@@ -85,11 +85,7 @@ def _violated_by_decoding(file: BinaryIO, options: Options) -> str:
         cmyk=Cmyk.REFUSE,
     )
     try:
-        codec.decode(
-            file,
-            **options.limits,
-            policies=strict,
-        )
+        codec.decode(file, **options.limits, policies=strict)
     except ImageRefusedError as error:
         return error.setting or str(error)
     return ""

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sharpend.files.atomic import replacing
+from sharpend.files.atomic import write_atomically
 from sharpend.model.trial import PRECISIONS, RUNTIMES, Form, Trial
 from sharpend.workers.jsoncodec import (
     MessageError,
@@ -69,5 +69,4 @@ def remember(state_dir: Path, trials: Iterable[Trial]) -> None:
     keys = {one.key for one in known}
     new = [replace(one, remembered=True) for one in trials if one.key not in keys]
     if new:
-        with replacing(state_dir / FILE) as file:
-            file.write(dumps(TRIALS.write((*new, *known))))
+        write_atomically(state_dir / FILE, dumps(TRIALS.write((*new, *known))))

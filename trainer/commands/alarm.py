@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sharpend.agreement.alarm import MEASURABLE_FROM, AlarmOptions
 from sharpend.agreement.opinion import SecondOpinion
 from sharpend.errors import UsageError
-from sharpend.files.atomic import replacing
+from sharpend.files.atomic import write_atomically
 from sharpend.model import weights
 from trainer.commands.options import add_placement, count, placement
 from trainer.evaluation.agreement.samples import damaged, measure_samples, pieces, student_of
@@ -173,6 +173,5 @@ def _write(folder: Path | None, values: dict[str, object], text: str) -> None:
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in (("alarm.json", json.dumps(values, indent=1)), ("alarm.md", text)):
-            with replacing(folder / name) as file:
-                file.write(content.encode())
+            write_atomically(folder / name, content.encode())
     sys.stdout.write(text)

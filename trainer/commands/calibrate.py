@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpend.model import weights
-from trainer.commands.options import count
+from trainer.commands.options import add_split, count
 from trainer.publishing.calibration import IMAGES, ranges_of
 from trainer.publishing.rewriting import rewrite
 from trainer.training.split import read_split
@@ -20,13 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Write the command's options into its parser."""
     add = parser.add_argument
     add("weights", type=Path, metavar="FILE", help="weights, with their .md file beside them")
-    add(
-        "--data",
-        type=Path,
-        default=Path("split.json"),
-        metavar="FILE",
-        help="split whose training images are measured (default split.json)",
-    )
+    add_split(parser, "split whose training images are measured (default split.json)")
     add("--images", type=count, default=IMAGES, help=f"images to measure (default {IMAGES})")
 
 

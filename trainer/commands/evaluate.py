@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sharpend.errors import UsageError
-from sharpend.files.atomic import replacing
+from sharpend.files.atomic import write_atomically
 from sharpend.model.device import choose_device
 from trainer.commands import matrix as by_kind
 from trainer.commands.options import add_placement, placement
@@ -118,17 +118,13 @@ def evaluate(options: argparse.Namespace) -> None:
     evaluation = _of_outputs(options) if ready else _of_models(options)
     text = as_markdown(evaluation)
     if options.to:
-        _write(options.to, "evaluation.json", as_json(evaluation))
-        _write(options.to, "evaluation.md", text.encode("utf-8", "backslashreplace"))
+        options.to.mkdir(parents=True, exist_ok=True)
+        write_atomically(options.to / "evaluation.json", as_json(evaluation))
+        text_bytes = text.encode("utf-8", "backslashreplace")
+        write_atomically(options.to / "evaluation.md", text_bytes)
         _write_sheets(options.to, evaluation)
         forget(options.to / _UNFINISHED)
     sys.stdout.write(text)
-
-
-def _write(folder: Path, name: str, content: bytes) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / name) as file:
-        file.write(content)
 
 
 def _write_sheets(folder: Path, evaluation: Evaluation) -> None:

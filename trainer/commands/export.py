@@ -12,7 +12,7 @@ import torch
 from sharpend.errors import InputMissingError, UsageError
 from sharpend.model import weights
 from sharpend.model.networks import SharpeningNetwork
-from trainer.commands.options import add_placement, count, file_name, placement
+from trainer.commands.options import add_placement, add_split, count, file_name, placement
 from trainer.publishing import weights_card
 from trainer.publishing.calibration import ranges_of
 from trainer.training.architectures import folded
@@ -33,13 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("run", type=Path, metavar="RUN", help="folder of a run")
     add("--name", type=file_name, help="of the model and its files (default the recipe's)")
     add("--to", required=True, type=Path, metavar="DIR", help="folder for NAME.safetensors, .md")
-    add(
-        "--data",
-        type=Path,
-        default=Path("split.json"),
-        metavar="FILE",
-        help="split that the run trained on (default split.json)",
-    )
+    add_split(parser, "split that the run trained on (default split.json)")
     add(
         "--data-note",
         required=True,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpend.errors import UsageError
-from trainer.commands.options import add_placement, add_workers, placement
+from trainer.commands.options import add_placement, add_split, add_workers, placement
 from trainer.training import labels as labelling
 from trainer.training.models import PRETRAINED, Opened, open_teacher
 from trainer.training.pool import label_pool
@@ -20,13 +20,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Write the command's options into its parser."""
     add = parser.add_argument
-    add(
-        "--data",
-        type=Path,
-        default=Path("split.json"),
-        metavar="FILE",
-        help="split of `trainer prepare` (default split.json)",
-    )
+    add_split(parser, "split of `trainer prepare` (default split.json)")
     add("--teacher", required=True, metavar="MODEL", help="shipped name, weights or x4 model file")
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.agreement.opinion import SecondOpinion
 from sharpend.model import weights
-from trainer.commands.options import add_placement, count, placement
+from trainer.commands.options import add_placement, add_split, count, placement
 from trainer.evaluation.agreement.samples import measure_samples, student_of
 from trainer.publishing.rewriting import rewrite
 from trainer.publishing.weights_card import WINDOW, kinds_for, with_thresholds
@@ -28,13 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="weights of a student, with its .md file beside it",
     )
-    add(
-        "--data",
-        type=Path,
-        default=Path("split.json"),
-        metavar="FILE",
-        help="split whose validation images are measured (default split.json)",
-    )
+    add_split(parser, "split whose validation images are measured (default split.json)")
     add("--crop-px", type=count, default=256, help="agreement.crop_px (default 256)")
     add("--window", type=count, default=WINDOW, help=f"agreement.window (default {WINDOW})")
     add_placement(parser)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sharpend.errors import InputMissingError, UsageError
-from sharpend.files.atomic import replacing
+from sharpend.files.atomic import write_atomically
 from sharpend.model.device import choose_device
 from trainer.commands.options import count, count_or_none, fraction, placement
 from trainer.evaluation.lineup import RequestedModels, open_lineup
@@ -244,8 +244,8 @@ def _write_all(
 ) -> None:
     text = as_markdown(result)
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "matrix.json", json.dumps(result, allow_nan=False).encode())
-    _write(folder / "matrix.md", text.encode("utf-8", "backslashreplace"))
+    write_atomically(folder / "matrix.json", json.dumps(result, allow_nan=False).encode())
+    write_atomically(folder / "matrix.md", text.encode("utf-8", "backslashreplace"))
     if real:
         for number, sheet in enumerate(real_sheets(real), start=1):
             write_image(sheet, folder / f"contact-real-{number}.png")
@@ -277,8 +277,3 @@ def _write_sheets(
             for key in [(one["set"], one["image"])]
         ]
         write_image(worst_sheet(row, worst, methods[row]), folder / f"contact-sharp-{row}.png")
-
-
-def _write(path: Path, content: bytes) -> None:
-    with replacing(path) as file:
-        file.write(content)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpend.errors import InputMissingError, UnavailableError, UsageError
-from sharpend.files.atomic import replacing
+from sharpend.files.atomic import write_atomically
 from trainer.commands.options import add_placement, count, count_or_none, placement
 from trainer.evaluation.lineup import RequestedModels, open_lineup
 from trainer.evaluation.matrix.cells import CELLS
@@ -157,8 +157,8 @@ def _lineup(options: argparse.Namespace) -> Lineup:
 
 def _serve(options: argparse.Namespace) -> None:
     try:
-        from trainer.evaluation.mos.app import LOCAL_HOSTS, rating_page  # noqa: PLC0415 - an extra
-        from trainer.evaluation.mos.serving import local, run  # noqa: PLC0415 - likewise
+        from sharpend.web.serve import serve  # noqa: PLC0415 - an extra
+        from trainer.evaluation.mos.app import LOCAL_HOSTS, local, rating_page  # noqa: PLC0415
     except ImportError as error:
         text = f"the rating page needs {error.name}: pip install 'sharpend[web]'"
         raise UnavailableError(text) from error
@@ -171,7 +171,7 @@ def _serve(options: argparse.Namespace) -> None:
         hosts = [*LOCAL_HOSTS, *options.allow_host]
         raters = Raters(study, log, most=options.raters)
         app = rating_page(options.study, raters, hosts=hosts)
-        run(app, where, lambda url: print(f"rating page: {url}", flush=True))
+        serve(lambda _: app, lambda url: print(f"rating page: {url}", flush=True), where)
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -191,13 +191,8 @@ def _report(options: argparse.Namespace) -> None:
     text = as_markdown(results)
     folder = options.to or options.study / "report"
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "mos.json", json.dumps(results, indent=1, allow_nan=False).encode())
-    _write(folder / "mos.md", text.encode("utf-8", "backslashreplace"))
+    write_atomically(folder / "mos.json", json.dumps(results, indent=1, allow_nan=False).encode())
+    write_atomically(folder / "mos.md", text.encode("utf-8", "backslashreplace"))
     if results["conditions"]:
         write_png(draw_scores(results), folder / "mos.png")
     sys.stdout.write(text)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with replacing(path) as file:
-        file.write(content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from sharpend.model.device import Placement
 from sharpend.model.trial import INT8, OPENVINO, TORCH
@@ -45,6 +46,12 @@ def file_name(text: str) -> str:
     if not text or "/" in text or text.startswith((".", "-")):
         raise argparse.ArgumentTypeError(f"{text!r} cannot name a file")
     return text
+
+
+def add_split(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add the option for the split of training and validation images, described by `text`."""
+    default = Path("split.json")
+    parser.add_argument("--data", type=Path, default=default, metavar="FILE", help=text)
 
 
 def add_machine(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.commands.options import add_placement, add_workers, count, placement
+from trainer.commands.options import add_placement, add_split, add_workers, count, placement
 from trainer.degradations.registry import DEGRADATIONS
 from trainer.training.models import Opened, open_model
 from trainer.training.pool import PoolCard, make_pool
@@ -24,13 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=sorted(DEGRADATIONS),
         help="name of a mixture of degradations",
     )
-    add(
-        "--data",
-        type=Path,
-        default=Path("split.json"),
-        metavar="FILE",
-        help="split of `trainer prepare` (default %(default)s)",
-    )
+    add_split(parser, "split of `trainer prepare` (default %(default)s)")
     add(
         "--to",
         required=True,

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.commands.options import count, share
+from trainer.commands.options import add_split, count, share
 from trainer.training.image_checks import check_images
 from trainer.training.split import write_split
 
@@ -18,13 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Write the command's options into its parser."""
     add = parser.add_argument
     add("images", nargs="+", type=Path, metavar="DIR", help="folders of sharp images")
-    add(
-        "--data",
-        type=Path,
-        default=Path("split.json"),
-        metavar="FILE",
-        help="split to write, JSON (default split.json, as in recipes)",
-    )
+    add_split(parser, "split to write, JSON (default split.json, as in recipes)")
     add(
         "--validation",
         type=share,

@@ -6,7 +6,6 @@ a model; `sharpend.benchmark.process` has the protocol. Requests are one word a 
 
 from __future__ import annotations
 
-import platform
 import sys
 import time
 from dataclasses import asdict, replace
@@ -18,7 +17,7 @@ import torch
 from sharpend.benchmark.memory import MIB, Memory
 from sharpend.benchmark.process import ChildProcess, run_server
 from sharpend.imaging.filters import resize
-from sharpend.machine import processor
+from sharpend.machine import processor_name
 from sharpend.model.device import Placement, choose_device
 from sharpend.model.networks import NETWORKS
 from trainer.degradations.reduction import LITERAL_LARGE, LITERAL_SMALL, SOFTENED_BY
@@ -141,15 +140,10 @@ def _counted(opened: Model, model: str, placement: Placement) -> float:
 def _described(opened: Model, placement: Placement) -> str:
     """Processor and precision, for example `Intel Xeon Platinum 8370C, float32`."""
     device = choose_device(placement.device)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, {opened.precision}"
+    name = processor_name().replace("(R)", "").replace("(TM)", "")
     return f"{name}, {opened.precision}"
-
-
-def _processor() -> str:
-    """The name of the CPU on Linux, else its architecture."""
-    lines = processor().splitlines()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0].replace("(R)", "").replace("(TM)", "") if names else platform.machine()
 
 
 if __name__ == "__main__":

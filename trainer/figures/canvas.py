@@ -9,7 +9,7 @@ import io
 from typing import TYPE_CHECKING
 
 from sharpend.errors import UnavailableError
-from sharpend.files.atomic import replacing
+from sharpend.files.atomic import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,5 +47,4 @@ def write_png(figure: Figure, path: Path) -> None:
     """Write a figure as a PNG file, atomically."""
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=DOTS_PER_INCH)
-    with replacing(path) as file:
-        file.write(drawn.getvalue())
+    write_atomically(path, drawn.getvalue())

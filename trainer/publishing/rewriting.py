@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from sharpend.errors import InputMissingError, UnavailableError
-from sharpend.files.atomic import replacing
+from sharpend.files.atomic import write_atomically
 from sharpend.model import weights
 from trainer.publishing.model_card import model_card
 from trainer.training.record import Record
@@ -44,8 +44,7 @@ def rewrite(path: Path, card: Card) -> Weights:
     if written.digest != loaded.digest:
         raise UnavailableError(f"{path}: verification failed: the written tensors differ")
     text = renewed_card(page.read_text(), written, hashlib.sha256(path.read_bytes()).hexdigest())
-    with replacing(page) as file:
-        file.write(text.encode())
+    write_atomically(page, text.encode())
     return written
 
 

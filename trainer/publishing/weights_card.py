@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sharpend.agreement.alarm import AlarmOptions
 from sharpend.agreement.opinion import SecondOpinion
 from sharpend.errors import UnavailableError, UsageError
-from sharpend.files.atomic import replacing
+from sharpend.files.atomic import write_atomically
 from sharpend.imaging.filters import degrade
 from sharpend.model import weights
 from sharpend.model.weights import Card
@@ -239,6 +239,5 @@ def write_weights(
         raise UnavailableError(f"{path}: verification failed: the written tensors differ")
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     text = model_card(written, about.datasets, sha256, record)
-    with replacing(folder / f"{card.name}.md") as file:
-        file.write(text.encode())
+    write_atomically(folder / f"{card.name}.md", text.encode())
     return written

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharpend.files.atomic import replacing
+from sharpend.files.atomic import write_atomically
 from sharpend.files.objects.bucket import ATTEMPT, DIGEST, Bucket, Object, Part, of_attempt
 
 if TYPE_CHECKING:
@@ -262,8 +262,7 @@ class Uploads:
             return None
 
     def _write(self, temp: bytes, upload: Upload) -> None:
-        with replacing(self.folder(temp) / _RECORD) as file:
-            file.write(json.dumps(asdict(upload)).encode())
+        write_atomically(self.folder(temp) / _RECORD, json.dumps(asdict(upload)).encode())
 
 
 def _pieces(path: Path, size: int) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sharpend.imaging import color
-from sharpend.imaging.containers import bmpheader, pillow
+from sharpend.imaging.containers import bmpheader, pillow, trailers
 from sharpend.imaging.containers.bmpheader import (
     EMBEDDED,
     FILE_BYTES,
@@ -121,8 +121,7 @@ def _lost(found: BmpHeader, data: bytes) -> list[str]:
         (offset, offset + size),
     ):
         rest[start:end] = bytes(max(0, min(end, len(rest)) - start))
-    count = len(rest.strip(b"\0"))
-    return [f"{count} bytes of unknown data in its file are not in the output"] * bool(count)
+    return trailers.unknown(rest, "in its file")
 
 
 def _end_of_runs(found: BmpHeader, data: bytes) -> int:

@@ -27,7 +27,7 @@ _ZIP64_END_BYTES = 76
 """Size of ZIP64's end record and locator, which may lie before the end record."""
 
 
-def unknown(lost: bytes, place: str = "behind its end") -> list[str]:
+def unknown(lost: bytes | bytearray, place: str = "behind its end") -> list[str]:
     """List the loss of data that is not carried; padding is none."""
     count = len(lost.strip(b"\0"))
     return [f"{count} bytes of unknown data {place} are not in the output"] * bool(count)

@@ -175,8 +175,11 @@ class Actors:
         actor.node, actor.niceness = placed.node, placed.niceness
         ours = {"sharpend": __version__, "Python": platform.python_version(), "Ray": self.ray}
         theirs = {"sharpend": placed.sharpend, "Python": placed.python, "Ray": placed.ray}
-        other = [f"{name} {theirs[name]} in place of {ours[name]}" for name in ours]
-        other = [text for text, name in zip(other, ours, strict=True) if ours[name] != theirs[name]]
+        other = [
+            f"{name} {theirs[name]} in place of {own}"
+            for name, own in ours.items()
+            if own != theirs[name]
+        ]
         if other:
             cause = f"it has {' and '.join(other)}; install the same versions on all nodes"
             actor.retire(cause, now_s + AGAIN_S)

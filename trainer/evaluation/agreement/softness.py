@@ -30,12 +30,8 @@ def softenings(names: Iterable[str]) -> dict[str, Softening]:
     Raises:
         UsageError: a name is unknown.
     """
-    found = {name: partial(_in_cell, cell=name) for name in names}
+    found: dict[str, Softening] = {name: partial(degraded, name, name="") for name in names}
     for name in found:
         if name not in KINDS:
             raise UsageError(f"unknown kind of softness {name}; known are {', '.join(KINDS)}")
-    return dict(found)
-
-
-def _in_cell(pixels: Pixels, *, cell: str) -> Pixels:
-    return degraded(cell, pixels, name="")
+    return found

@@ -8,9 +8,9 @@ stream begins with an empty window, as after loading weights. Every image of a s
 from __future__ import annotations
 
 import random
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sharpend.agreement.alarm import AgreementAlarm, is_measurable, pooled_ratio
 from trainer.evaluation.agreement.samples import HEALTHY
@@ -107,16 +107,12 @@ def _figures(
     chance = random.Random(streams.seed)  # noqa: S311 - draws samples, not secrets
     if name == HEALTHY:
         raised = count_alarms(samples, options, streams.healthy, chance)
-        return _with(figures_so_far, alarms=raised * PER / streams.healthy)
+        return replace(figures_so_far, alarms=raised * PER / streams.healthy)
     counts = [
         samples_until_alarm(samples, options, streams.longest, chance)
         for _ in range(streams.damaged)
     ]
-    return _with(figures_so_far, **_delays(counts))
-
-
-def _with(figures_so_far: AlarmFigures, **figures: float | None) -> AlarmFigures:
-    return AlarmFigures(**{**asdict(figures_so_far), **figures})
+    return replace(figures_so_far, **_delays(counts))
 
 
 def count_alarms(
@@ -139,7 +135,7 @@ def samples_until_alarm(
     return None
 
 
-def _delays(counts: Sequence[int | None]) -> dict[str, float | None]:
+def _delays(counts: Sequence[int | None]) -> dict[str, Any]:
     """Median, p95 and share of streams that never alarm."""
     ordered = sorted(count for count in counts if count is not None)
     never = len(counts) - len(ordered)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sharpend.imaging.crops import most_detailed
+from sharpend.imaging.crops import most_detailed, window_starts
 from sharpend.imaging.sheet import Panel, labelled_sheet
 from trainer.evaluation.matrix.cells import CELLS, SHARP, degraded
 from trainer.evaluation.matrix.real_photos import INPUT
@@ -97,12 +97,7 @@ def most_changed(before: Pixels, after: Pixels, *, side: int) -> tuple[slice, sl
     change = np.square(after.astype(np.float32) - before).sum(axis=2)
     windows = [
         (slice(top, top + side), slice(left, left + side))
-        for top in _starts(change.shape[0], side)
-        for left in _starts(change.shape[1], side)
+        for top in window_starts(change.shape[0], side)
+        for left in window_starts(change.shape[1], side)
     ]
     return max(windows, key=lambda window: float(change[window].sum()))
-
-
-def _starts(length: int, side: int) -> list[int]:
-    last = max(0, length - side)
-    return [*range(0, last, side // 2), last]

@@ -19,6 +19,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from sharpend.errors import UsageError
+from sharpend.web import address
 from sharpend.web.client_address import caller_of
 from trainer.evaluation.mos.forms import (
     COOKIE,
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from sharpend.web.address import Address
     from trainer.evaluation.mos.raters import Progress, Raters
 
 LOCAL_HOSTS = ("127.0.0.1", "localhost")
@@ -234,3 +237,18 @@ def rating_page(
         ],
         exception_handlers={HTTPException: pages.refused, OSError: pages.refused},
     )
+
+
+def local(text: str) -> Address:
+    """Parse the address of `--listen`; raters from elsewhere come by a server with TLS in front.
+
+    Args:
+        text: `127.0.0.1:PORT`, where port 0 takes a free one, or `unix:PATH`.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    where = address.parse(text)
+    if not where.path and str(where.host) != LOCAL_HOSTS[0]:
+        raise UsageError(f"--listen: {text}: give {LOCAL_HOSTS[0]}:PORT or unix:PATH")
+    return where

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sharpend.errors import InputMissingError, UsageError
-from sharpend.files.atomic import replacing
+from sharpend.files.atomic import write_atomically
 from trainer.evaluation.mos.protocol import ScreeningRules
 
 if TYPE_CHECKING:
@@ -111,8 +111,7 @@ class Study:
 
 def write_study(study: Study, folder: Path) -> None:
     """Write `study.json`, atomically."""
-    with replacing(folder / STUDY) as file:
-        file.write(study.as_json())
+    write_atomically(folder / STUDY, study.as_json())
 
 
 def read_study(folder: Path) -> Study:
