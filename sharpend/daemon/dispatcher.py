@@ -33,7 +33,6 @@ from sharpend.daemon.registrar import Registrar
 from sharpend.daemon.roots import reopen
 from sharpend.daemon.store_upkeep import StoreUpkeep
 from sharpend.errors import Reason
-from sharpend.intake.threaded import open_intake
 from sharpend.ledger.records import Job, QuarantineReason
 from sharpend.logs.events import Event
 
@@ -77,7 +76,7 @@ class Dispatcher:
     ) -> None:
         self._ledger, self._log, self._wake, self._on_result = ledger, log, wake, on_result
         self._names, self._spool = TempNames(config.state_dir), config.spool
-        self._committer = Committer(ledger, self._names, self._between_steps)
+        self._committer = Committer(ledger, self._names, config.place_of, self._between_steps)
         self._quarantine = Quarantine(ledger, config.state_dir, self._names, quiet_s=config.quiet_s)
         self._outcomes = ResultHandler(
             ledger, self._committer, self._quarantine, config.retry, log, self._ended
@@ -104,6 +103,7 @@ class Dispatcher:
         target = plan.destination
         chance = random.Random()  # noqa: S311 - spreads scans, guards nothing
         check = partial(target.guard.objection, target.input_root, "input")
+        open_intake = config.place_of(target.input_root).intake
         intake = partial(open_intake, plan.intake, chance=chance, objection=check)
         of_all = config.state_dir, config.quiet_s, self._ledger, self._log
         return Folder(

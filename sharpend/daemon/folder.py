@@ -56,7 +56,7 @@ class Folder:
     Args:
         plan: with its roots prepared, or found missing.
         log: for pauses, resumptions and polling.
-        intake: starts it; as `open_intake` with the arguments `fresh`, `patience` and `wake`.
+        intake: starts it; as `Place.intake` with the arguments `fresh`, `patience` and `wake`.
         registrar: records settled files.
         upkeep: has a step after each one of the folder's.
         reopen: opens the roots again if they were accepted, or else if its argument is True; then

@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sharpend.attempt import Died, Failed, Failure, Lost, Staged
+from sharpend.commit.interface import StagedElsewhereError
 from sharpend.commit.publication import Attempt, StagedJob
 from sharpend.commit.results import Committed, Unfinished
-from sharpend.commit.store import StagedElsewhereError
 from sharpend.daemon.attempts import discard
 from sharpend.daemon.folder import AssignedJob, Folder
 from sharpend.daemon.lost_attempts import give_back
