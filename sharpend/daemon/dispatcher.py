@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -230,7 +231,7 @@ class Dispatcher:
     def _collect(self, now_s: float) -> None:
         """Take the results of all tasks that ended, and log the faults of the engine."""
         for outcome in self._pool.finished(now_s):
-            handed = self._handed.pop(outcome.job_id)
+            handed = replace(self._handed.pop(outcome.job_id), node=outcome.node)
             self._pending_results.add(handed, outcome)
             self._gallery.ended(handed.task, outcome)
         self._engine.update(self._pool.faults)

@@ -288,3 +288,11 @@ class AssignedJob:
     """Monotonic seconds."""
     task: Task | None = None
     """None if the job ended before it was submitted."""
+    node: str = ""
+    """Name of the node of a cluster that worked on it; empty for this machine."""
+
+    @property
+    def event_keys(self) -> dict[str, object]:
+        """Return the keys of its events: folder, path, and the node, where there is one."""
+        node = {"node": self.node} if self.node else {}
+        return {"folder": self.folder.name, "path": self.job.relative, **node}
