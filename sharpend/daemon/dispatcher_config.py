@@ -26,6 +26,7 @@ class DispatcherConfig:
     plans: list[FolderPlan]
     """With their roots prepared."""
     place_of: PlaceOf
+    """Returns the place of a root."""
     retry: RetryOptions
     measurements: Measurements
     retention: Retention = KEEP_ALL
