@@ -94,6 +94,8 @@ class Staged:
     """Sharpness of the first frame's input (`Cues.judged`); None without frames, too."""
     input_digest: str | None = None
     """SHA-256 of the input file's bytes, lower-case hexadecimal."""
+    node: str = ""
+    """Name of the node of a cluster that did it; empty for this machine. The pool enters it."""
 
 
 class Failure(StrEnum):
@@ -118,6 +120,8 @@ class Failed:
     stage: str = ""
     input_digest: str | None = None
     """SHA-256 of the input file's bytes, lower-case hexadecimal; None if it was not read whole."""
+    node: str = ""
+    """As of `Staged`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,8 @@ class Died:
     """For example `SIGSEGV`, `exit status 1`, `timed out after 600 s`."""
     setting: str | None = None
     """The setting whose limit it was stopped for."""
+    node: str = ""
+    """As of `Staged`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from sharpend.attempt import Failed, Staged
     from sharpend.commit.destination import TempNames
+    from sharpend.commit.place import PlaceOf
     from sharpend.daemon.folder import AssignedJob
     from sharpend.ledger.ledger import Ledger
     from sharpend.task import Task
@@ -95,7 +96,7 @@ def at(step: str, *, in_worker: bool = False) -> None:
 
 
 def hooked_committer(
-    ledger: Ledger, names: TempNames, between_steps: Callable[[str], None]
+    ledger: Ledger, names: TempNames, place_of: PlaceOf, between_steps: Callable[[str], None]
 ) -> Committer:
     """The dispatcher's committer, with a step reached after what the dispatcher does there."""
 
@@ -103,7 +104,7 @@ def hooked_committer(
         between_steps(step)
         at(step)
 
-    return Committer(ledger, names, both)
+    return Committer(ledger, names, place_of, both)
 
 
 def _fifo() -> str:

@@ -27,6 +27,7 @@ MAKERS = {
     "figures": "daemon.agreement_samples",
     "recovery_paths": "ledger.opening",
     "finished_keys": "commit.results",
+    "event_keys": "daemon.folder",
 }
 """Methods and attributes that give a mapping of keys, and the module that builds it."""
 HANDED_IN = {("daemon.status", "publish", "window"): "publish"}

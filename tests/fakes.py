@@ -14,6 +14,7 @@ from sharpend.agreement.alarm import AgreementAlarm
 from sharpend.attempt import AttemptResult, Died, Failed, Failure, Lost, Staged
 from sharpend.commit.ages import KEEP_ALL, Retention
 from sharpend.commit.destination import Destination
+from sharpend.commit.local_place import LocalPlace
 from sharpend.daemon import assembly, worker_settings
 from sharpend.daemon.agreement_samples import Canary, Measurements
 from sharpend.daemon.attempts import RetryOptions
@@ -260,6 +261,7 @@ class Shop:
             DispatcherConfig(
                 self.home / "state",
                 plans,
+                lambda _: LocalPlace(),
                 self._retry,
                 self.measurements,
                 self._retention,

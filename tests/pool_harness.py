@@ -84,6 +84,8 @@ class Harness(Generic[P]):
 class LocalHarness(Harness[Pool]):
     """Local workers, by a clock that stands still: deadlines are 600 s after the epoch."""
 
+    node = ""
+
     def __init__(self, options: WorkerOptions = CPU, *, count: int = 1) -> None:
         super().__init__(
             lambda wake: Pool(options, count=count, job_timeout_s=600, wake=wake), lambda: 0.0
@@ -98,3 +100,8 @@ class RayHarness(Harness[RayPool]):
         super().__init__(lambda wake: RayPool(where, count, options, {}, wake), time.monotonic)
         self.pool.load_model("lite", teacher=True)
         self.wait_until_free(count)
+
+    @property
+    def node(self) -> str:
+        """The node that its first actor runs on."""
+        return next(iter(self.pool.actors)).node

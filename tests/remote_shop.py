@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpend.attempt import Staged
 from sharpend.commit.committer import Committer
 from sharpend.commit.destination import Destination, TempNames
-from sharpend.commit.publication import Attempt, OutputFolders, StagedJob
-from sharpend.commit.remote import RemoteStore
+from sharpend.commit.interface import StagedElsewhereError
+from sharpend.commit.places import place_of
+from sharpend.commit.publication import Attempt, StagedJob
 from sharpend.commit.results import Committed, Prepared, Unfinished
 from sharpend.commit.stale import remove_stale_uploads
-from sharpend.commit.store import StagedElsewhereError
 from sharpend.files.objects.bucket import Bucket
 from sharpend.files.objects.uploads import OUTPUT, Uploads
 from sharpend.ledger.opening import open_ledger
@@ -49,12 +50,13 @@ class RemoteShop:
             f"s3://{bucket}/in".encode(),
             f"s3://{bucket}/out".encode(),
             archive_root=f"s3://{bucket}/archive".encode(),
-            store=RemoteStore(self.uploads),
         )
         self.ledger = open_ledger(home)
         self.ledger.folder("in", self.to.input_root, self.to.output_root)
         self.names = TempNames(home)
-        self.committer = Committer(self.ledger, self.names, at)
+        self.committer = Committer(
+            self.ledger, self.names, partial(place_of, uploads=self.uploads), at
+        )
 
     def start(self) -> list[Committed | Unfinished]:
         """Do what a daemon does first."""
@@ -78,7 +80,7 @@ class RemoteShop:
 
     def work(self, job: Job, made: bytes | None = None) -> Attempt:
         """Stage the source with a stamp, or other bytes."""
-        with OutputFolders() as folders:
+        with self.committer.output_folders() as folders:
             prepared = self.committer.prepare(self.to, job, folders, NOW)
         assert isinstance(prepared, Prepared)
         if made is None:

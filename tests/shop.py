@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from sharpend.attempt import Staged
 from sharpend.commit.committer import Committer
 from sharpend.commit.destination import Destination, TempNames
-from sharpend.commit.publication import Attempt, OutputFolders, StagedJob
+from sharpend.commit.local_place import LocalPlace
+from sharpend.commit.publication import Attempt, StagedJob
 from sharpend.commit.results import Committed, Prepared, Unfinished
 from sharpend.commit.stale import remove_stale_temps
 from sharpend.files.fingerprint import Fingerprint
@@ -47,7 +48,7 @@ class CommitShop:
         self.ledger = open_ledger(self.home / "state")
         self.ledger.folder("in", self.to.input_root, self.to.output_root)
         self.names = TempNames(self.home / "state")
-        self.committer = Committer(self.ledger, self.names, self.at)
+        self.committer = Committer(self.ledger, self.names, lambda _: LocalPlace(), self.at)
 
     def at(self, step: str) -> None:
         """Die here if that is wanted."""
@@ -82,7 +83,7 @@ class CommitShop:
 
     def prepare(self, job: Job) -> Prepared | Committed:
         """What comes before the work."""
-        with OutputFolders() as folders:
+        with self.committer.output_folders() as folders:
             return self.committer.prepare(self.to, job, folders, NOW)
 
     def work(self, job: Job, losses: tuple[str, ...] = ()) -> Attempt:

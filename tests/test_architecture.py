@@ -71,9 +71,9 @@ PACKAGES = {
     " opening figures",
     "intake": "junk tally scan patience interface wall_clock file_times settle_time watch schedule"
     " listen folder remote threaded",
-    "commit": "portable names store destination stale source results relocate sidecars local_folder"
-    " ownership syncs side_by_side disposal shards adoption publication disposer committer"
-    " emptied reason_files quarantine ages retention remote",
+    "commit": "portable names interface place syncs destination stale source results relocate"
+    " sidecars local_folder local_place remote places ownership side_by_side disposal shards"
+    " adoption publication disposer committer emptied reason_files quarantine ages retention",
     "daemon": "throughput signals systemd snapshot state_outage context attempts agreement_samples"
     " preview_upkeep early_reads only_new engine_faults intended_pauses registrar_interface"
     " folder_plan folder lost_attempts overview roots refused_sources store_upkeep emptied_folders"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
@@ -69,6 +71,32 @@ def test_images_are_sharpened_on_the_nodes(
     assert len(list((tmp_path / "out").iterdir())) == 6
     assert "worker.unconfined" not in ran.stderr
     assert temps(tmp_path) == []
+
+
+def test_events_name_the_node_that_worked(
+    ray: RayCluster, networks: Networks, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each of two nodes makes images of a watched folder, under the name that `doctor` gives it."""
+    config = settings(tmp_path, networks, ray)
+    (tmp_path / "out").mkdir()
+    main(["doctor", "--config", str(config), "--json"])
+    subjects = [one["subject"] for one in json.loads(capsys.readouterr().out)["checks"]]
+    nodes = {one.removeprefix("node ") for one in subjects if one.startswith("node ")}
+    seen, numbers = Counter[str](), count()
+    with running("--config", config) as daemon:
+
+        def both_worked() -> bool:
+            for number in [next(numbers), next(numbers)]:
+                drop(tmp_path / "in", f"{number}.png", seed=number)
+            seen.update(daemon.wait_for("image.finished")["node"] for _ in range(2))
+            return len(seen) == 2
+
+        until(both_worked)
+        (tmp_path / "in" / "bad.png").write_bytes(b"no picture")
+        assert daemon.wait_for("image.quarantined")["node"] in nodes
+        assert daemon.undescribed == []
+    assert (set(seen), len(nodes)) == (nodes, 2)
+    assert len(list((tmp_path / "out").iterdir())) == seen.total()
 
 
 def test_whatever_is_killed_each_image_is_done_once(

@@ -549,8 +549,8 @@ def test_archive_fault_is_made_good_later(
     """The output stands; a disposal that fails is repeated when the folder resumes."""
     shop.to = replace(shop.to, source=source)
     with monkeypatch.context() as patched:
-        patched.setattr("sharpend.commit.disposer.relocate", failing(errno.ENOSPC))
-        patched.setattr("sharpend.commit.disposer.SourceDisposal._delete", failing(errno.EROFS))
+        patched.setattr("sharpend.commit.local_place.relocate", failing(errno.ENOSPC))
+        patched.setattr("sharpend.commit.local_place.LocalSource.delete", failing(errno.EROFS))
         with pytest.raises(FolderFaultError):
             shop.run()
     assert shop.state() is State.DONE
@@ -580,7 +580,7 @@ def test_busy_source_is_let_go_later(shop: CommitShop, monkeypatch: pytest.Monke
     """A passing fault of the disposal is a warning; the job is finished all the same."""
     shop.to = replace(shop.to, source=SourcePolicy.DELETE)
     with monkeypatch.context() as patched:
-        patched.setattr("sharpend.commit.disposer.SourceDisposal._delete", failing(errno.EBUSY))
+        patched.setattr("sharpend.commit.local_place.LocalSource.delete", failing(errno.EBUSY))
         assert "busy" in shop.run().warning
     assert shop.state() is State.DONE
     list(shop.committer.recover(shop.to, NOW))

@@ -13,6 +13,7 @@ import pytest
 from sharpend.attempt import Failure
 from sharpend.commit import adoption
 from sharpend.commit.destination import Destination
+from sharpend.commit.local_place import LocalPlace
 from sharpend.daemon.folder import PROBES, Folder
 from sharpend.daemon.folder_plan import FolderPlan
 from sharpend.daemon.registrar import Registrar
@@ -21,7 +22,6 @@ from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedErr
 from sharpend.files.access import Access
 from sharpend.intake.folder import FolderIntake
 from sharpend.intake.interface import FolderOptions
-from sharpend.intake.threaded import open_intake
 from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.records import State
 from sharpend.logs.events import Event
@@ -353,7 +353,7 @@ def test_a_faulty_folder_tries_one_picture_at_a_time(shop: Shop) -> None:
 def bare(shop: Shop) -> Folder:
     """A folder beside the dispatcher's, for its clockwork alone."""
     plan = shop.dispatcher.folders["in"].plan
-    intake = partial(open_intake, plan.intake, wake=lambda: None, chance=random.Random(0))
+    intake = partial(LocalPlace().intake, plan.intake, wake=lambda: None, chance=random.Random(0))
     log = ListLog()
     entries = Registrar(plan, shop.ledger, log, wake=lambda: None)
     return Folder(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend.commit.destination import Destination
+from sharpend.commit.local_place import LocalPlace
 from sharpend.daemon import roots
 from sharpend.daemon.folder_plan import FolderPlan
 from sharpend.daemon.roots import prepare_roots
@@ -22,7 +23,7 @@ from sharpend.files.mounts import Mount
 from sharpend.intake import scan
 from sharpend.intake.interface import FolderOptions, Step
 from sharpend.intake.patience import Patience
-from sharpend.intake.threaded import PATIENCE_S, ThreadedIntake, open_intake
+from sharpend.intake.threaded import PATIENCE_S, ThreadedIntake
 from sharpend.ledger.opening import open_ledger
 from sharpend.task import Options
 from tests.conftest import drop
@@ -47,7 +48,7 @@ class Loop:
         self.asked_in: set[str] = set()
         self.fails = False
         self._woken = threading.Semaphore(0)
-        intake = open_intake(
+        intake = LocalPlace().intake(
             FolderOptions(os.fsencode(root), settle_s=0.0, polling=True, poll_s=0.1, threaded=True),
             self._fresh,
             Patience(),

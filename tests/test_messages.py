@@ -140,6 +140,8 @@ def changed(answer: messages.Answer, /, **values: object) -> bytes:
         changed(FAILED, reason=1),
         changed(FAILED, stage=None),
         changed(FAILED, stage="commit"),
+        changed(FAILED, node="another"),
+        changed(STAGED, node="another"),
         changed(STAGED, stages_s={"open": 1.0}),
         changed(FAILED, message="x" * 2001),
         changed(STAGED, temp_name="\u0100"),

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend.commit.destination import Destination
+from sharpend.commit.interface import StagedElsewhereError
 from sharpend.commit.results import Committed, Unfinished
 from sharpend.commit.stale import remove_stale_uploads
-from sharpend.commit.store import StagedElsewhereError
 from sharpend.daemon.store_upkeep import Leftovers, StoreUpkeep
 from sharpend.daemon.writers import CHECK_EVERY_S, ObjectRecord, OutputWriters, Writer
 from sharpend.errors import FolderFaultError

@@ -174,7 +174,7 @@ def test_a_death_costs_its_own_task_only(pair: LocalHarness | RayHarness) -> Non
     pair.submit(b"SIGKILL", 1)
     pair.submit(b"well", 2)
     ended = {outcome.job_id: outcome for outcome in pair.outcomes(2)}
-    assert ended[1] == Died(1, "SIGKILL")
+    assert ended[1] == Died(1, "SIGKILL", node=pair.node)
     assert isinstance(ended[2], Staged)
 
 
@@ -193,8 +193,8 @@ def test_a_death_costs_its_own_task_only(pair: LocalHarness | RayHarness) -> Non
 def test_a_death_is_told_and_replaced(
     harness: LocalHarness | RayHarness, name: bytes, cause: str
 ) -> None:
-    """A worker that ends with its task is told of by name, and the next task works."""
-    assert harness.outcome(name) == Died(1, cause)
+    """A worker that ends with its task is told of by name and node, and the next task works."""
+    assert harness.outcome(name) == Died(1, cause, node=harness.node)
     assert harness.worker()
 
 

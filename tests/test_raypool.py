@@ -104,6 +104,7 @@ def told() -> Told:
         (NodeUnfit("/in: mount the share"), True, "mount the share"),
         (FoldersChecked(0.0), True, "its staged file"),
         (b"{}", False, "invalid answer"),
+        (bodies.of_answer(STAGED).replace(b'"node":""', b'"node":"a"'), False, "invalid answer"),
         (b"\xff", False, "invalid answer"),
     ],
 )
@@ -122,7 +123,7 @@ def test_an_answer_that_does_not_fit_costs_no_attempt(
 
 
 def test_a_fitting_answer_is_the_outcome(told: Told, tmp_path: Path) -> None:
-    """A staged file is looked at here; a failure is passed on."""
+    """A staged file is looked at here, a failure is passed on; both are of the actor's node."""
     (tmp_path / ".t").write_bytes(b"x")
     told.submit(tmp_path)
     fit = replace(STAGED, fingerprint=Fingerprint.of((tmp_path / ".t").stat()))
@@ -130,7 +131,7 @@ def test_a_fitting_answer_is_the_outcome(told: Told, tmp_path: Path) -> None:
     failed = Failed(7, Failure.VANISHED, None, "gone", stage="open")
     told.submit(tmp_path)
     told.answer(failed)
-    assert [type(one) for one in told.pool._outcomes] == [Staged, Failed]
+    assert told.pool._outcomes == [replace(one, node=PLACED.node) for one in (fit, failed)]
     assert told.pool.free == 1
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sharpend.commit.places import place_of
 from sharpend.daemon import settings_values
 from sharpend.errors import InputMissingError
 from sharpend.files.fingerprint import display
-from sharpend.files.remote import is_remote
-from sharpend.intake import remote, scan
+from sharpend.files.objects.uploads import Uploads
 from sharpend.intake.tally import Found, Tally
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import State
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sharpend.commit.destination import Destination
+    from sharpend.commit.place import Place
     from sharpend.daemon.folder_plan import FolderPlan
     from sharpend.intake.interface import FolderOptions
     from sharpend.ledger.records import KnownInput
@@ -34,29 +35,21 @@ def found(settings: Settings) -> Iterator[tuple[FolderPlan, list[Found], Tally]]
     """Iterate over all inputs in batches, with their folder and its tally so far.
 
     Raises:
-        InputMissingError: object storage does not list them.
+        InputMissingError: a place does not list them.
     """
     for plan in settings_values.folder_plans(settings):
         tally, options = Tally(), plan.intake
-        for batch in _inputs(options, tally):
+        place = place_of(options.root, Uploads(settings_values.spool_of(settings)))
+        for batch in _inputs(place, options, tally):
             yield plan, batch, tally
 
 
-def _inputs(options: FolderOptions, tally: Tally) -> Iterator[list[Found]]:
-    if is_remote(options.root):
-        try:
-            yield from remote.inputs(options, tally)
-        except OSError as error:
-            text = f"folder.input: {display(options.root)}: {error.strerror}"
-            raise InputMissingError(text) from error
-        return
-    yield from scan.inputs(
-        options.root,
-        recursive=options.recursive,
-        only=options.only,
-        patterns=options.patterns,
-        tally=tally,
-    )
+def _inputs(place: Place, options: FolderOptions, tally: Tally) -> Iterator[list[Found]]:
+    try:
+        yield from place.inputs(options, tally)
+    except OSError as error:
+        text = f"folder.input: {display(options.root)}: {error.strerror}"
+        raise InputMissingError(text) from error
 
 
 def outcomes_of(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from sharpend.commit.destination import Destination, NameStatus, faults, output_names
 from sharpend.commit.disposal import ends_at_once, reason_to_keep
 from sharpend.commit.disposer import Disposer, Ending, Steps
-from sharpend.commit.local_folder import discard_below, stands
+from sharpend.commit.interface import StagedElsewhereError
 from sharpend.commit.ownership import choose
 from sharpend.commit.publication import (
     OutputFolders,
@@ -28,7 +28,6 @@ from sharpend.commit.publication import (
 )
 from sharpend.commit.results import Committed, Prepared, Unfinished
 from sharpend.commit.sidecars import archive_sidecars, copy_sidecars
-from sharpend.commit.store import StagedElsewhereError
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
 from sharpend.ledger.records import Job, Product, State
 from sharpend.policies import CollisionPolicy, ExistingPolicy
@@ -37,7 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from sharpend.commit.destination import TempNames
-    from sharpend.commit.store import OutputFolder
+    from sharpend.commit.interface import CommitPlaceOf, OutputFolder
+    from sharpend.files.fingerprint import Fingerprint
     from sharpend.ledger.ledger import Ledger
 
 WAIT_FOR_THE_DISK = frozenset({"staged", "synced"})
@@ -58,13 +58,22 @@ class Committer:
     """
 
     def __init__(
-        self, ledger: Ledger, names: TempNames, at: Callable[[str], None] = lambda _: None
+        self,
+        ledger: Ledger,
+        names: TempNames,
+        place_of: CommitPlaceOf,
+        at: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._ledger = ledger
         self._names = names
+        self._place_of = place_of
         self._at = at
         self._chosen: dict[int, bytes] = {}
         """Outputs of jobs that have to be staged anew, by number."""
+
+    def output_folders(self) -> OutputFolders:
+        """Return the folders to pass to `prepare`, as a context."""
+        return OutputFolders(self._place_of)
 
     def prepare(
         self, destination: Destination, job: Job, folders: OutputFolders, now_s: float
@@ -92,7 +101,8 @@ class Committer:
         with faults(destination, destination.output_root, "output"):
             folder = folders.open(destination, first)
             if skips or destination.collision is CollisionPolicy.REFUSE:
-                output, status = choose(self._ledger, destination, job, folder)
+                at = self._place_of(destination.output_root), folder
+                output, status = choose(self._ledger, destination, job, at)
                 if status is NameStatus.LEFT_ALONE:
                     product = as_existing(
                         Product(output, job.fingerprint), folder, kept_existing=True
@@ -121,7 +131,7 @@ class Committer:
         """
         made = [(entry, begun(entry)) for entry in group]
         publishable = [one for _, one in made if one.error is None]
-        with OutputFolders() as folders:
+        with self.output_folders() as folders:
             self._publisher(folders).publish(publishable)
         for entry, one in made:
             if one.error is not None:
@@ -135,7 +145,7 @@ class Committer:
 
     def _disposer(self) -> Disposer:
         steps = Steps(copy_sidecars, archive_sidecars, self._begin_disposal, self._end)
-        return Disposer(self._names, steps, self._at)
+        return Disposer(self._names, self._place_of, steps, self._at)
 
     def _begin_disposal(self, group: Sequence[Ending]) -> None:
         """Record in one transaction that sources go."""
@@ -150,7 +160,8 @@ class Committer:
                 self._ledger.dispose(one.job, keeps_source=bool(one.disposed.kept_reason))
 
     def _choose(self, one: Publication, folder: OutputFolder) -> tuple[bytes, NameStatus]:
-        return choose(self._ledger, one.destination, one.job, folder, one.product)
+        at = self._place_of(one.destination.output_root), folder
+        return choose(self._ledger, one.destination, one.job, at, one.product)
 
     def _stage(self, group: Sequence[Publication]) -> None:
         """Record the names of staged files in one transaction."""
@@ -205,9 +216,9 @@ class Committer:
         if one.job.state is State.DONE:
             return self._dispose_one(one)
         root, product = one.destination.output_root, one.product
-        with OutputFolders() as folders, faults(one.destination, root, "output"):
+        with self.output_folders() as folders, faults(one.destination, root, "output"):
             folder = folders.open(one.destination, product.output)
-            if stands(folder, product.output, product.fingerprint):
+            if _stands(folder, product.output, product.fingerprint):
                 if product.temp:
                     folder.discard(product.temp)
                 folder.sync()
@@ -230,8 +241,11 @@ class Committer:
         return error
 
     def _discard(self, destination: Destination, product: Product) -> None:
-        parent = os.path.dirname(product.output)
-        discard_below(destination.output_root, parent, product.temp, destination.output_store)
+        """Delete a staged file, as far as that is possible."""
+        root, parent = destination.output_root, os.path.dirname(product.output)
+        opened = self._place_of(root).outputs(root, parent)
+        with suppress(OSError, ImageRefusedError), opened as folder:
+            folder.discard(product.temp)
 
     def _finish_one(self, one: Publication, now_s: float) -> Committed:
         self._finish([one], now_s)
@@ -271,6 +285,13 @@ class Committer:
         if not isinstance(end, Committed):
             raise end
         return end
+
+
+def _stands(folder: OutputFolder, output: bytes, meant: Fingerprint) -> bool:
+    """Return whether an output has its name, below an open folder, already."""
+    with suppress(FileNotFoundError):
+        return folder.fingerprint(os.path.basename(output)) == meant
+    return False
 
 
 def _ending(one: Publication) -> Ending:

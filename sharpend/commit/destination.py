@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sharpend.commit.store import Store
-
 
 class NameStatus(Enum):
     """Status of an output name for one input."""
@@ -73,20 +71,8 @@ class Destination:
     """Leaves out the sidecars that the user excludes."""
     quarantine_root: bytes | None = None
     """Compared with what it was before, if it is known."""
-    store: Store | None = field(default=None, compare=False)
-    """Object storage; required where a root is in it."""
     guard: RootGuard = field(default_factory=lambda: RootGuard("folder"), compare=False)
     """Knows the roots, and whether they may be worked in."""
-
-    @property
-    def output_store(self) -> Store | None:
-        """The store that the outputs are in; None: they are on a disk."""
-        return self.store if is_remote(self.output_root) else None
-
-    @property
-    def input_store(self) -> Store | None:
-        """The store that the inputs are in; None: they are on a disk."""
-        return self.store if is_remote(self.input_root) else None
 
 
 class TempNames:

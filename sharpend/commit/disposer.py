@@ -8,8 +8,7 @@ file but the one that was processed, none that is open for writing, and none bel
 
 from __future__ import annotations
 
-import os
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,22 +16,17 @@ from typing import TYPE_CHECKING
 from sharpend.commit.destination import Destination, faults, is_rewritten, require_same_root
 from sharpend.commit.disposal import keeps_source, reason_to_keep
 from sharpend.commit.names import numbered
-from sharpend.commit.relocate import Move, relocate, still_written
 from sharpend.commit.results import NOTHING, Committed, Disposed, Followed
 from sharpend.commit.side_by_side import for_each
-from sharpend.commit.source import leased_source
 from sharpend.commit.syncs import FolderSyncs
-from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
-from sharpend.files.beneath import DirectoryEntry, directory
-from sharpend.files.fingerprint import display
-from sharpend.files.lease import NO_LEASE, Lease, Writers
+from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
 from sharpend.policies import SourcePolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sharpend.commit.destination import TempNames
-    from sharpend.commit.store import Source, Store
+    from sharpend.commit.interface import Changes, CommitPlace, CommitPlaceOf, Source
     from sharpend.ledger.records import Job, Product
 
 
@@ -55,16 +49,16 @@ class SourceDisposal:
         self._to, self._job, self._temp_name = destination, job, temp_name
         kept = Disposed(reason_to_keep(destination.source, product))
         self._disposed = kept if keeps_source(destination.source, product) else None
-        self._lease: Lease | None = None
-        self._remote: Source | None = None
+        self._source: Source | None = None
 
-    def look(self, leases: ExitStack) -> bool:
+    def look(self, place: CommitPlace, changes: Changes) -> bool:
         """Return whether the source, as it was processed, goes with `act`.
 
         The ledger must say so before: another file with its path is a new input from then on.
 
         Args:
-            leases: holds the lease on the source until after `act`.
+            place: of the source and its archive.
+            changes: of the group.
 
         Raises:
             FolderFaultError: the archive or the input folder cannot be worked on.
@@ -72,85 +66,46 @@ class SourceDisposal:
         """
         if self._disposed is not None:
             return False
-        to, root, path = self._to, self._to.input_root, self._job.relative
+        to, root = self._to, self._to.input_root
         try:
-            if to.input_store is not None:
-                self._remote = to.input_store.source(root, path, self._job.fingerprint)
-                with faults(to, root, "input"):
-                    return self._remote.look()
             require_same_root(to, root, "input")
             with faults(to, root, "input"):
-                leased = leased_source(root, path, self._job.fingerprint)
-                self._lease = leases.enter_context(leased)
+                job = self._job
+                self._source = place.source(root, job.relative, job.fingerprint, changes)
+                goes = self._source.look()
         except ImageRefusedError as error:
             self._disposed = Disposed(str(error))
             return False
-        if self._lease is not None and self._lease.writers is Writers.SOME:
-            shown = display(os.path.join(root, path))
-            raise TransientError(Reason.IO_ERROR, f"{shown} is still open for writing")
         if to.archive_root is not None and to.source is SourcePolicy.ARCHIVE:
             require_same_root(to, to.archive_root, "archive")
-        return self._lease is not None
+        return goes
 
-    def act(self, syncs: FolderSyncs) -> Disposed:
-        """Archive or delete the source; durable when `syncs` is.
+    def act(self) -> Disposed:
+        """Archive or delete the source; durable when the changes of the group are.
 
         Raises:
             FolderFaultError, TransientError: as of `look`.
         """
         if self._disposed is not None:
             return self._disposed
+        to, archived = self._to, None
         try:
-            if self._remote is not None:
-                return Disposed(archived=self._let_go_of(self._remote))
-            if self._to.source is SourcePolicy.DELETE:
-                with faults(self._to, self._to.input_root, "input"):
-                    self._delete(syncs)
-            elif self._to.archive_root is not None:
-                return Disposed(archived=self._archive(self._to.archive_root, syncs))
+            if self._source is not None and to.source is SourcePolicy.DELETE:
+                with faults(to, to.input_root, "input"):
+                    self._source.delete()
+            elif self._source is not None and to.archive_root is not None:
+                archived = self._archive(self._source, to.archive_root)
         except ImageRefusedError as error:  # it can never be archived
             return Disposed(str(error))
-        return Disposed()
+        return Disposed(archived=archived)
 
-    def _let_go_of(self, source: Source) -> bytes | None:
-        """Do it in object storage, where nobody has a file open for writing."""
-        archive = self._to.archive_root
-        with faults(self._to, self._to.input_root, "input"):
-            if self._to.source is SourcePolicy.DELETE or archive is None:
-                source.delete()
-                return None
-            names = numbered(archive, self._job.relative)
-            return source.archive(archive, names, self._temp_name)
-
-    def _archive(self, root: bytes, syncs: FolderSyncs) -> bytes | None:
+    def _archive(self, source: Source, root: bytes) -> bytes | None:
         """Move it into the archive, or find it there; None if it is gone or another file."""
-        job, lease = self._job, self._lease or NO_LEASE
-        move = Move(
-            self._to.input_root,
-            job.relative,
-            job.fingerprint,
-            self._temp_name,
-            lease.is_undisturbed,
-            gained=syncs.gained(job.id),
-            lost=syncs.lost(job.id),
-        )
+        path, otherwise = self._job.relative, None
+        if self._to.portable_names:
+            otherwise = numbered(root, path, portable=True)
         with faults(self._to, root, "archive"):
-            names = numbered(root, job.relative)
-            portable = numbered(root, job.relative, portable=True)
-            return relocate(move, root, names, portable if self._to.portable_names else None)
-
-    def _delete(self, syncs: FolderSyncs) -> None:
-        job, lease = self._job, self._lease
-        parent, name = os.path.split(job.relative)
-        if lease is None:
-            return
-        with suppress(FileNotFoundError), directory(self._to.input_root, parent) as fd:
-            source = DirectoryEntry(fd, name)
-            if job.fingerprint.is_same_file(source.fingerprint()):
-                if not lease.is_undisturbed():
-                    raise still_written()
-                source.remove()
-                syncs.lost(job.id)(fd)
+            return source.archive(root, numbered(root, path), otherwise, self._temp_name)
 
 
 @dataclass(slots=True)
@@ -221,13 +176,16 @@ class Disposer:
 
     Args:
         names: of temporary files.
+        place_of: returns the place of a root.
         steps: before and after; LedgerError where the ledger fails.
         at: called with the name of each step after it, for each file: copied, begun,
             source_removed, sidecars_moved, disposed.
     """
 
-    def __init__(self, names: TempNames, steps: Steps, at: Callable[[str], None]) -> None:
-        self._names, self._steps, self._at = names, steps, at
+    def __init__(
+        self, names: TempNames, place_of: CommitPlaceOf, steps: Steps, at: Callable[[str], None]
+    ) -> None:
+        self._names, self._place_of, self._steps, self._at = names, place_of, steps, at
 
     def dispose(self, group: Sequence[Ending]) -> None:
         """Keep, archive or delete the sources and their sidecars, after the outputs are durable."""
@@ -236,22 +194,25 @@ class Disposer:
             (one, SourceDisposal(one.destination, one.job, one.product, temps[one.job.id]))
             for one in group
         ]
-        with ExitStack() as leases, FolderSyncs() as syncs:
+        with FolderSyncs() as syncs:
             for one in group:
                 with one.storing_error():
                     destination, path, temp = one.destination, one.job.relative, temps[one.job.id]
                     one.copied = self._steps.copy_sidecars(destination, path, one.product, temp)
                     self._at("copied")
-            self._begin(sources, leases)
+            self._begin(sources, syncs)
             going = [entry for entry in sources if not entry[0].pending]
-            for_each(going, partial(self._remove, temps, syncs), _store)
+            for_each(going, partial(self._remove, temps), self._at_once)
             _sync(group, syncs)
         if left := [one for one in group if not (one.is_recorded or one.pending)]:
             self._steps.end(left)
         for _ in filter(lambda one: not one.pending, group):
             self._at("disposed")
 
-    def _begin(self, sources: Sequence[tuple[Ending, SourceDisposal]], leases: ExitStack) -> None:
+    def _at_once(self, entry: tuple[Ending, SourceDisposal]) -> int:
+        return self._place_of(entry[0].destination.input_root).at_once
+
+    def _begin(self, sources: Sequence[tuple[Ending, SourceDisposal]], syncs: FolderSyncs) -> None:
         """Look at the sources, and record in one transaction which of them go."""
         goes = set[int]()
 
@@ -259,34 +220,26 @@ class Disposer:
             one, source = entry
             if not one.pending:
                 with one.storing_error():
-                    if source.look(leases):
+                    place = self._place_of(one.destination.input_root)
+                    if source.look(place, syncs.changes(one.job.id)):
                         goes.add(one.job.id)
 
-        for_each(sources, look, _store)
+        for_each(sources, look, self._at_once)
         if begun := [one for one, _ in sources if one.job.id in goes]:
             self._steps.begin(begun)
         for _ in begun:
             self._at("begun")
 
-    def _remove(
-        self,
-        temps: Mapping[int, bytes],
-        syncs: FolderSyncs,
-        entry: tuple[Ending, SourceDisposal],
-    ) -> None:
+    def _remove(self, temps: Mapping[int, bytes], entry: tuple[Ending, SourceDisposal]) -> None:
         """Remove a source, and then its sidecars, as those of one file after the other."""
         one, source = entry
         with one.storing_error():
-            one.disposed = source.act(syncs)
+            one.disposed = source.act()
             self._at("source_removed")
             destination, path, archived = one.destination, one.job.relative, one.disposed.archived
             follow = self._steps.archive_sidecars
             one.archived = follow(destination, path, archived, temps[one.job.id])
             self._at("sidecars_moved")
-
-
-def _store(entry: tuple[Ending, SourceDisposal]) -> Store | None:
-    return entry[0].destination.input_store
 
 
 def _sync(group: Sequence[Ending], syncs: FolderSyncs) -> None:

@@ -15,14 +15,13 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from sharpend.commit.destination import Destination, NameStatus, output_names
-from sharpend.commit.local_folder import fingerprint_below
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.files.fingerprint import display
 from sharpend.ledger.records import Owner
 from sharpend.policies import CollisionPolicy, ExistingPolicy
 
 if TYPE_CHECKING:
-    from sharpend.commit.store import OutputFolder
+    from sharpend.commit.interface import CommitPlace, OutputFolder
     from sharpend.files.fingerprint import Fingerprint
     from sharpend.ledger.reader import LedgerReader
     from sharpend.ledger.records import Job, Product
@@ -41,7 +40,7 @@ def choose(
     ledger: LedgerReader,
     destination: Destination,
     job: Job,
-    folder: OutputFolder,
+    at: tuple[CommitPlace, OutputFolder],
     staged: Product | None = None,
 ) -> tuple[bytes, NameStatus]:
     """Choose the output's name below the output root, and return it with its status.
@@ -53,7 +52,7 @@ def choose(
         ledger: holds the outputs of all inputs.
         destination: of the job's folder.
         job: the input.
-        folder: of the output.
+        at: place of the outputs, and the folder of the output.
         staged: the new output under its temporary name, if it is there already.
 
     Raises:
@@ -65,16 +64,16 @@ def choose(
     if (
         previous is not None
         and _matches_template(destination, job, previous)
-        and _status_of(ledger, destination, job, (folder, previous))[0] is NameStatus.OURS
+        and _status_of(ledger, destination, job, (*at, previous))[0] is NameStatus.OURS
     ):
         return previous, NameStatus.OURS
     names = output_names(destination, job.relative)
     while True:
         output = next(names)
-        status, owner = _status_of(ledger, destination, job, (folder, output))
+        status, owner = _status_of(ledger, destination, job, (*at, output))
         if owner is not None and destination.collision is CollisionPolicy.REFUSE:
             raise _name_taken(output, owner)
-        if status is NameStatus.TAKEN and owner is None and _is_equal(staged, (folder, output)):
+        if status is NameStatus.TAKEN and owner is None and _is_equal(staged, at[1], output):
             status = NameStatus.EQUAL
         if status is not NameStatus.TAKEN:
             return output, status
@@ -88,16 +87,19 @@ def _matches_template(destination: Destination, job: Job, output: bytes) -> bool
 
 
 def _status_of(
-    ledger: LedgerReader, destination: Destination, job: Job, at: tuple[OutputFolder, bytes]
+    ledger: LedgerReader,
+    destination: Destination,
+    job: Job,
+    at: tuple[CommitPlace, OutputFolder, bytes],
 ) -> tuple[NameStatus, Owner | None]:
     """Return the status of a name, and the other input that has it, if any."""
-    folder, output = at
+    place, folder, output = at
     me = Owner(job.folder, job.relative)
     try:
         existing, free = folder.fingerprint(os.path.basename(output)), False
     except FileNotFoundError:
         existing, free = None, True
-    owner = _owner(ledger, destination, me, (output, existing))
+    owner = _owner(ledger, destination, me, (place, output, existing))
     if owner is not None:
         return (NameStatus.OURS, None) if owner == me else (NameStatus.TAKEN, owner)
     if existing is not None:
@@ -105,9 +107,8 @@ def _status_of(
     return NameStatus.FREE if free else NameStatus.TAKEN, None
 
 
-def _is_equal(staged: Product | None, at: tuple[OutputFolder, bytes]) -> bool:
+def _is_equal(staged: Product | None, folder: OutputFolder, output: bytes) -> bool:
     """Return whether the file at a name has the bytes of the staged file; they are durable then."""
-    folder, output = at
     name = os.path.basename(output)
     if staged is None or not staged.temp:
         return False
@@ -122,7 +123,7 @@ def _owner(
     ledger: LedgerReader,
     destination: Destination,
     me: Owner,
-    at: tuple[bytes, Fingerprint | None],
+    at: tuple[CommitPlace, bytes, Fingerprint | None],
 ) -> Owner | None:
     """Return the input whose output has this name: this one, another one, or None.
 
@@ -132,7 +133,7 @@ def _owner(
     as on a case-insensitive disk, and always with `portable_names`. Only names in the ledger are
     compared: other files are found by looking up the name itself.
     """
-    output, existing = at
+    place, output, existing = at
     if existing is None and not destination.portable_names:
         return None
     claims = ledger.claims(me.folder, output)
@@ -144,9 +145,17 @@ def _owner(
     for claim in claims:
         if claim.owner == me:
             continue
-        there = fingerprint_below(destination.output_root, claim.output, destination.output_store)
+        there = _fingerprint(place, destination.output_root, claim.output)
         if there is not None and (destination.portable_names or there.same_content(existing)):
             return claim.owner
+    return None
+
+
+def _fingerprint(place: CommitPlace, root: bytes, output: bytes) -> Fingerprint | None:
+    """Return the fingerprint of the output at a path below a root, or None."""
+    parent, name = os.path.split(output)
+    with suppress(FileNotFoundError, ImageRefusedError), place.outputs(root, parent) as folder:
+        return folder.fingerprint(name)
     return None
 
 

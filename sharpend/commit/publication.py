@@ -10,15 +10,13 @@ a group one name, and to create a root that is missing.
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from sharpend.commit.destination import NameStatus, faults, output_names, require_same_root
-from sharpend.commit.local_folder import LocalFolder
 from sharpend.commit.side_by_side import for_each
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
-from sharpend.files.beneath import directory
 from sharpend.ledger.case_folding import twin_key
 from sharpend.ledger.records import Product
 from sharpend.policies import Losses
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 
     from sharpend.attempt import Staged
     from sharpend.commit.destination import Destination
-    from sharpend.commit.store import OutputFolder, Store
+    from sharpend.commit.interface import CommitPlaceOf, OutputFolder
     from sharpend.ledger.records import Job
 
 
@@ -68,9 +66,14 @@ class Publication:
 
 
 class OutputFolders:
-    """Output folders, each opened once and kept open for the length of a block."""
+    """Output folders, each opened once and kept open for the length of a block.
 
-    def __init__(self) -> None:
+    Args:
+        place_of: returns the place of their roots.
+    """
+
+    def __init__(self, place_of: CommitPlaceOf) -> None:
+        self._place_of = place_of
         self._stack = ExitStack()
         self._opened: dict[tuple[bytes, bytes], OutputFolder] = {}
 
@@ -96,12 +99,13 @@ class OutputFolders:
 
     def _open(self, destination: Destination, parent: bytes) -> OutputFolder:
         root = destination.output_root
-        if destination.output_store is not None:
-            return destination.output_store.outputs(root, parent)
         require_same_root(destination, root, "output")
         made = destination.access.give_folder  # readers of the outputs need access to it, too
-        opened = directory(root, parent, create=True, made=made)
-        return LocalFolder(self._stack.enter_context(opened))
+        return self._stack.enter_context(self._place_of(root).outputs(root, parent, made))
+
+    def at_once(self, one: Publication) -> int:
+        """Return the number of files that are worked on side by side in the place of this one."""
+        return self._place_of(one.destination.output_root).at_once
 
 
 class Publisher:
@@ -153,7 +157,7 @@ class Publisher:
         """Choose a name for each; return those that have one, and those that have to wait."""
         chosen, waiting = list[Publication](), list[Publication]()
         names, closed = set[object](), set[object]()
-        for_each(group, self._look, _store)
+        for_each(group, self._look, self._folders.at_once)
         for one in group:
             with _storing_error(one):
                 folder = self._folders.open(one.destination, one.product.output)
@@ -174,8 +178,8 @@ class Publisher:
         return chosen, waiting
 
     def _look(self, one: Publication) -> None:
-        """Ask a store for the name that is tried first; errors come with the choice."""
-        if one.destination.output_store is not None:
+        """Ask for the name that is tried first; errors come with the choice."""
+        with suppress(FolderFaultError, TransientError, ImageRefusedError):
             folder = self._folders.open(one.destination, one.product.output)
             folder.look_ahead(os.path.basename(one.product.output))
 
@@ -193,7 +197,7 @@ class Publisher:
                     taken.add(one.job.id)
 
         tried = [one for one in group if one.error is None]
-        for_each(tried, rename, _store)
+        for_each(tried, rename, self._folders.at_once)
         renamed = [one for one in tried if one.error is None and one.job.id not in taken]
         return renamed, [one for one in tried if one.job.id in taken]
 
@@ -258,10 +262,6 @@ def _storing_error(one: Publication) -> Iterator[None]:
             yield
     except (FolderFaultError, TransientError, ImageRefusedError) as error:
         one.error = error
-
-
-def _store(one: Publication) -> Store | None:
-    return one.destination.output_store
 
 
 def _keys(destination: Destination, output: bytes, folder: OutputFolder) -> set[object]:

@@ -1,4 +1,4 @@
-"""Object storage as a place of outputs and sources.
+"""Object storage as a place of inputs, outputs and archives.
 
 Owns the order of the requests that publish and move an object. A staged file is an upload, which is
 completed under the condition that its key is free. The store copies a source into the archive by
@@ -11,19 +11,28 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
-from sharpend.commit.store import StagedElsewhereError
+from sharpend.commit.interface import StagedElsewhereError
 from sharpend.errors import ImageRefusedError
 from sharpend.files.objects.bucket import COPIED_BYTES, Bucket, Object, of_attempt
 from sharpend.files.objects.uploads import Upload, Uploads
+from sharpend.intake import remote
+from sharpend.intake.threaded import ThreadedIntake
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    import random
+    from collections.abc import Callable, Hashable, Iterator
+    from contextlib import AbstractContextManager
 
+    from sharpend.commit.interface import Changes
     from sharpend.files.fingerprint import Fingerprint
+    from sharpend.intake.interface import FolderOptions, Fresh, Intake
+    from sharpend.intake.patience import Patience
+    from sharpend.intake.tally import Found, Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +142,11 @@ class RemoteSource:
         if self._seen is not None:
             self._remove(self._seen)
 
-    def archive(self, root: bytes, names: Iterator[bytes], temp: bytes) -> bytes | None:
+    def archive(
+        self, root: bytes, names: Iterator[bytes], otherwise: Iterator[bytes] | None, temp: bytes
+    ) -> bytes | None:
         """Let the store copy it, then delete it: see `Source`."""
+        del otherwise  # a store takes all names alike
         if (found := self._seen) is None:
             return None
         try:
@@ -201,20 +213,48 @@ def _object_at(bucket: Bucket, relative: bytes) -> Object | None:
         return None
 
 
-class RemoteStore:
-    """Object storage, with the uploads of one state directory: see `Store`.
+class RemotePlace:
+    """Object storage, with the uploads of one state directory: see `Place`.
 
     Args:
         uploads: staged files, and copies that are not complete.
     """
 
+    at_once = 16
+    """Below the connections that the client keeps."""
+
     def __init__(self, uploads: Uploads) -> None:
         self._uploads = uploads
 
-    def outputs(self, root: bytes, parent: bytes) -> RemoteFolder:
-        """Open the folder of outputs at a path below a root."""
-        return RemoteFolder(Bucket(root), parent, self._uploads)
+    def inputs(self, options: FolderOptions, tally: Tally) -> Iterator[list[Found]]:
+        """List the objects once."""
+        return remote.inputs(options, tally)
 
-    def source(self, root: bytes, relative: bytes, meant: Fingerprint) -> RemoteSource:
-        """Return the input at a path below a root that has a fingerprint."""
+    def intake(
+        self,
+        options: FolderOptions,
+        fresh: Fresh,
+        patience: Patience,
+        *,
+        wake: Callable[[], None],
+        chance: random.Random,
+        objection: Callable[[], str | None] = lambda: None,
+    ) -> Intake:
+        """List the objects at intervals, always in a thread of its own."""
+        del patience, objection  # an object appears whole, in a bucket that is mounted nowhere
+        inner = partial(remote.RemoteIntake, options, chance=chance)
+        return ThreadedIntake(inner, fresh, wake)
+
+    def outputs(
+        self, root: bytes, parent: bytes, made: Callable[[int], None] | None = None
+    ) -> AbstractContextManager[RemoteFolder]:
+        """Return the beginning of keys; asks the store nothing, and makes no folder."""
+        del made
+        return nullcontext(RemoteFolder(Bucket(root), parent, self._uploads))
+
+    def source(
+        self, root: bytes, relative: bytes, meant: Fingerprint, changes: Changes
+    ) -> RemoteSource:
+        """Return it; what the store does is durable at once."""
+        del changes
         return RemoteSource(root, relative, meant, self._uploads)

@@ -1,6 +1,7 @@
-"""Requests to object storage side by side: the steps of a group wait for one answer, not for each.
+"""Work on the files of a group side by side, where their place gains from it.
 
-Owns the number of threads. Refuses to begin a step before the one before it has ended for all.
+In object storage a step then waits for one answer, not for each. Refuses to begin a step before the
+one before it has ended for all.
 """
 
 from __future__ import annotations
@@ -12,35 +13,27 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sharpend.commit.store import Store
-
-MOST = 16
-"""Requests at once: below the connections that the client keeps."""
 _Entry = TypeVar("_Entry")
 
 
 def for_each(
-    entries: Sequence[_Entry],
-    work: Callable[[_Entry], None],
-    store: Callable[[_Entry], Store | None],
+    entries: Sequence[_Entry], work: Callable[[_Entry], None], at_once: Callable[[_Entry], int]
 ) -> None:
-    """Work on all entries: one after the other on disks, side by side in object storage.
+    """Work on all entries: first on those that go one after the other, then side by side.
 
     Args:
         entries: of a group.
-        work: called with each, in a thread if it is in a store.
-        store: the store that an entry is in; None: it is on a disk.
+        work: called with each, in a thread where several are worked on at once.
+        at_once: number of entries of the same place that are worked on at once.
 
     Raises:
         Exception: the first of those that `work` raised, after all have ended.
     """
-    for one in entries:
-        if store(one) is None:
-            work(one)
-    far = [one for one in entries if store(one) is not None]
-    if len(far) == 1:
-        work(far[0])
-    elif far:
-        with ThreadPoolExecutor(min(MOST, len(far))) as threads:
-            for ended in [threads.submit(partial(work, one)) for one in far]:
+    together = [one for one in entries if at_once(one) > 1]
+    alone = [one for one in entries if at_once(one) == 1]
+    for one in alone if len(together) > 1 else [*alone, *together]:
+        work(one)
+    if len(together) > 1:
+        with ThreadPoolExecutor(min(len(together), *map(at_once, together))) as threads:
+            for ended in [threads.submit(partial(work, one)) for one in together]:
                 ended.result()

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Self
 
+from sharpend.commit.interface import Changes
 from sharpend.files.atomic import fsync_directory
 from sharpend.files.beneath import folder_identity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Hashable
 
 
 @dataclass(slots=True)
@@ -40,13 +41,10 @@ class FolderSyncs:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def gained(self, owner: Hashable) -> Callable[[int], None]:
-        """Return a function that notes an open folder with a new name, for whom it has it."""
-        return partial(self._note, owner, has_gained=True)
-
-    def lost(self, owner: Hashable) -> Callable[[int], None]:
-        """Return a function that notes an open folder that lost a name."""
-        return partial(self._note, owner, has_gained=False)
+    def changes(self, owner: Hashable) -> Changes:
+        """Return what notes the changes for an owner."""
+        gained = partial(self._note, owner, has_gained=True)
+        return Changes(self._stack, gained, partial(self._note, owner, has_gained=False))
 
     def _note(self, owner: Hashable, descriptor: int, *, has_gained: bool) -> None:
         where = folder_identity(descriptor)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sharpend.agreement.alarm import AgreementAlarm
+from sharpend.commit.places import place_of
 from sharpend.daemon import settings_values, worker_settings
 from sharpend.daemon.agreement_samples import Canary, JudgedModel, Measurements
 from sharpend.daemon.dispatcher import Dispatcher
@@ -29,6 +31,7 @@ from sharpend.daemon.roots import OnFault, prepare_roots
 from sharpend.daemon.status import StatusReporter
 from sharpend.daemon.throughput import Throughput
 from sharpend.files.fingerprint import display
+from sharpend.files.objects.uploads import Uploads
 from sharpend.logs.events import Event
 
 if TYPE_CHECKING:
@@ -136,9 +139,7 @@ def retire(old: Parts, new: Parts) -> None:
 
 def prepare(settings: Settings, ledger: Ledger, on_fault: OnFault) -> list[FolderPlan]:
     """Plan the folders; create and check their roots."""
-    planned = (
-        settings_values.with_store(one, settings) for one in settings_values.folder_plans(settings)
-    )
+    planned = settings_values.folder_plans(settings)
     return [prepare_roots(plan, ledger, on_fault) for plan in planned]
 
 
@@ -202,6 +203,7 @@ def _dispatcher_config(
     return DispatcherConfig(
         state_dir=settings.state,
         plans=prepared,
+        place_of=partial(place_of, uploads=Uploads(settings_values.spool_of(settings))),
         retry=settings_values.retry_options(settings),
         measurements=measurements,
         retention=settings_values.retention(settings),

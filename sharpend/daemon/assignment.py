@@ -10,7 +10,6 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from sharpend.attempt import Failed, Failure
-from sharpend.commit.publication import OutputFolders
 from sharpend.commit.results import Committed
 from sharpend.daemon.folder import AssignedJob
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from sharpend.attempt import Staged
     from sharpend.commit.committer import Committer
+    from sharpend.commit.publication import OutputFolders
     from sharpend.daemon.agreement_samples import Measurements
     from sharpend.daemon.folder import Folder
     from sharpend.daemon.preview_upkeep import PreviewUpkeep
@@ -97,7 +97,7 @@ class Assignment:
             paused: folders that begin no image.
             busy: folders with an image that is finished and not committed.
         """
-        with OutputFolders() as outputs:
+        with self._committer.output_folders() as outputs:
             for _ in range(HANDED_AT_ONCE):
                 if not pool.free:
                     return True

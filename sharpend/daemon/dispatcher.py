@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,6 @@ from sharpend.daemon.registrar import Registrar
 from sharpend.daemon.roots import reopen
 from sharpend.daemon.store_upkeep import StoreUpkeep
 from sharpend.errors import Reason
-from sharpend.intake.threaded import open_intake
 from sharpend.ledger.records import Job, QuarantineReason
 from sharpend.logs.events import Event
 
@@ -77,7 +77,7 @@ class Dispatcher:
     ) -> None:
         self._ledger, self._log, self._wake, self._on_result = ledger, log, wake, on_result
         self._names, self._spool = TempNames(config.state_dir), config.spool
-        self._committer = Committer(ledger, self._names, self._between_steps)
+        self._committer = Committer(ledger, self._names, config.place_of, self._between_steps)
         self._quarantine = Quarantine(ledger, config.state_dir, self._names, quiet_s=config.quiet_s)
         self._outcomes = ResultHandler(
             ledger, self._committer, self._quarantine, config.retry, log, self._ended
@@ -104,6 +104,7 @@ class Dispatcher:
         target = plan.destination
         chance = random.Random()  # noqa: S311 - spreads scans, guards nothing
         check = partial(target.guard.objection, target.input_root, "input")
+        open_intake = config.place_of(target.input_root).intake
         intake = partial(open_intake, plan.intake, chance=chance, objection=check)
         of_all = config.state_dir, config.quiet_s, self._ledger, self._log
         return Folder(
@@ -230,7 +231,7 @@ class Dispatcher:
     def _collect(self, now_s: float) -> None:
         """Take the results of all tasks that ended, and log the faults of the engine."""
         for outcome in self._pool.finished(now_s):
-            handed = self._handed.pop(outcome.job_id)
+            handed = replace(self._handed.pop(outcome.job_id), node=outcome.node)
             self._pending_results.add(handed, outcome)
             self._gallery.ended(handed.task, outcome)
         self._engine.update(self._pool.faults)

@@ -12,6 +12,7 @@ from sharpend.daemon.preview_upkeep import FEW, PreviewLimits
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sharpend.commit.place import PlaceOf
     from sharpend.daemon.agreement_samples import Measurements
     from sharpend.daemon.attempts import RetryOptions
     from sharpend.daemon.folder_plan import FolderPlan
@@ -24,6 +25,8 @@ class DispatcherConfig:
     state_dir: Path
     plans: list[FolderPlan]
     """With their roots prepared."""
+    place_of: PlaceOf
+    """Returns the place of a root."""
     retry: RetryOptions
     measurements: Measurements
     retention: Retention = KEEP_ALL

@@ -56,7 +56,7 @@ class Folder:
     Args:
         plan: with its roots prepared, or found missing.
         log: for pauses, resumptions and polling.
-        intake: starts it; as `open_intake` with the arguments `fresh`, `patience` and `wake`.
+        intake: starts it; as `Place.intake` with the arguments `fresh`, `patience` and `wake`.
         registrar: records settled files.
         upkeep: has a step after each one of the folder's.
         reopen: opens the roots again if they were accepted, or else if its argument is True; then
@@ -288,3 +288,11 @@ class AssignedJob:
     """Monotonic seconds."""
     task: Task | None = None
     """None if the job ended before it was submitted."""
+    node: str = ""
+    """Name of the node of a cluster that worked on it; empty for this machine."""
+
+    @property
+    def event_keys(self) -> dict[str, object]:
+        """Return the keys of its events: folder, path, and the node, where there is one."""
+        node = {"node": self.node} if self.node else {}
+        return {"folder": self.folder.name, "path": self.job.relative, **node}

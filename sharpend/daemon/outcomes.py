@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sharpend.attempt import Died, Failed, Failure, Lost, Staged
+from sharpend.commit.interface import StagedElsewhereError
 from sharpend.commit.publication import Attempt, StagedJob
 from sharpend.commit.results import Committed, Unfinished
-from sharpend.commit.store import StagedElsewhereError
 from sharpend.daemon.attempts import discard
 from sharpend.daemon.folder import AssignedJob, Folder
 from sharpend.daemon.lost_attempts import give_back
@@ -137,15 +137,14 @@ class ResultHandler:
         values |= committed.finished_keys
         result = result_of(handed.folder.plan.destination, committed)
         result = replace(result, staged=staged, commit_s=commit_s, seconds=seconds)
-        self._log_finished(handed.folder, result, **values)
+        self._log_finished(handed, result, **values)
 
-    def _log_finished(self, folder: Folder, result: Result, **values: object) -> None:
+    def _log_finished(self, handed: AssignedJob, result: Result, **values: object) -> None:
         """Log and report an output that was published or existed before."""
-        folder.early_reads.finished(result.job)
+        handed.folder.early_reads.finished(result.job)
         self._log.info(
             Event.IMAGE_FINISHED,
-            folder=folder.name,
-            path=result.job.relative,
+            **handed.event_keys,
             output=result.output,
             outcome=result.outcome,
             **values,
@@ -175,8 +174,7 @@ class ResultHandler:
             return
         self._log.info(
             Event.IMAGE_VANISHED,
-            folder=handed.folder.name,
-            path=handed.job.relative,
+            **handed.event_keys,
             message=failed.message,
         )
 
@@ -184,8 +182,7 @@ class ResultHandler:
         discard(handed.task)
         self._log.error(
             Event.WORKER_DIED,
-            folder=handed.folder.name,
-            path=handed.job.relative,
+            **handed.event_keys,
             cause=died.cause,
             attempts=handed.job.attempts,
         )
@@ -209,8 +206,7 @@ class ResultHandler:
         self._ledger.defer(handed.job, time.time() + wait_s, reason, message)
         self._log.warning(
             Event.IMAGE_RETRIED,
-            folder=handed.folder.name,
-            path=handed.job.relative,
+            **handed.event_keys,
             error_code=reason,
             message=message,
             stage=stage,
@@ -232,8 +228,7 @@ class ResultHandler:
         seconds = time.monotonic() - handed.since_s
         self._log.warning(
             Event.IMAGE_QUARANTINED,
-            folder=handed.folder.name,
-            path=handed.job.relative,
+            **handed.event_keys,
             error_code=refusal.reason,
             message=refusal.message,
             setting=refusal.setting,
@@ -261,14 +256,14 @@ class ResultHandler:
             self._quarantine.recover({folder.name: folder.plan.destination})
         works = False
         for ended in self._committer.recover(folder.plan.destination, time.time()):
+            handed = AssignedJob(ended.job, folder, now_s)
             if isinstance(ended, Unfinished):
-                handed = AssignedJob(ended.job, folder, now_s)
                 works = works and not self._unfinished(handed, ended, now_s)
                 continue
             works = works or not ended.disposal_pending
             if self._is_news(ended):
                 result = result_of(folder.plan.destination, ended)
-                self._log_finished(folder, result, recovered=True, **ended.finished_keys)
+                self._log_finished(handed, result, recovered=True, **ended.finished_keys)
         if works:
             folder.resume()
 

@@ -13,7 +13,6 @@ from sharpend.agreement.alarm import MEASURABLE_FROM, AlarmOptions
 from sharpend.commit.ages import Limits, Retention
 from sharpend.commit.destination import Destination
 from sharpend.commit.names import Naming
-from sharpend.commit.remote import RemoteStore
 from sharpend.commit.shards import Shard, ShardIndex
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.folder_plan import FolderPlan
@@ -23,7 +22,7 @@ from sharpend.errors import ConfigError
 from sharpend.files.access import Access, number_of
 from sharpend.files.mounted_roots import RootGuard
 from sharpend.files.objects.address import Address
-from sharpend.files.objects.uploads import SPOOL, Uploads
+from sharpend.files.objects.uploads import SPOOL
 from sharpend.files.patterns import Patterns
 from sharpend.intake.interface import FolderOptions
 from sharpend.logs import logs
@@ -224,17 +223,12 @@ def preview_limits(settings: Settings) -> PreviewLimits:
 
 def spool(settings: Settings) -> bytes | None:
     """Return the folder for what is on its way to object storage; None without such folders."""
-    if not any(folder.is_remote for folder in settings.folder):
-        return None
+    return spool_of(settings) if any(folder.is_remote for folder in settings.folder) else None
+
+
+def spool_of(settings: Settings) -> bytes:
+    """Return the folder in the state directory for it, whether it is needed or not."""
     return os.path.abspath(os.fsencode(settings.state / SPOOL))
-
-
-def with_store(plan: FolderPlan, settings: Settings) -> FolderPlan:
-    """Give the plan of a folder the store that it needs, if one of its places is in it."""
-    where = spool(settings)
-    if where is None:
-        return plan
-    return replace(plan, destination=replace(plan.destination, store=RemoteStore(Uploads(where))))
 
 
 def _limits(days: float | Literal["never"], megabytes: float | Literal["unlimited"]) -> Limits:

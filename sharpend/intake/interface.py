@@ -14,6 +14,10 @@ from sharpend.files.patterns import EVERYTHING, Patterns
 from sharpend.intake.tally import Found
 
 if TYPE_CHECKING:
+    import random
+    from collections.abc import Iterator
+
+    from sharpend.intake.patience import Patience
     from sharpend.intake.tally import Tally
 
 Fresh: TypeAlias = Callable[[Sequence[Found]], Sequence[Found]]
@@ -75,3 +79,39 @@ class Intake(Protocol):
 
     def close(self) -> None:
         """Stop watching and close all descriptors."""
+
+
+class InputPlace(Protocol):
+    """Place of inputs: the verbs of `commit.place` that list them."""
+
+    def inputs(self, options: FolderOptions, tally: Tally) -> Iterator[list[Found]]:
+        """List the inputs of a folder as they are now, in batches.
+
+        Args:
+            options: of the folder.
+            tally: counts what is found, and what is left alone.
+
+        Raises:
+            OSError: the place does not list them.
+        """
+
+    def intake(
+        self,
+        options: FolderOptions,
+        fresh: Fresh,
+        patience: Patience,
+        *,
+        wake: Callable[[], None],
+        chance: random.Random,
+        objection: Callable[[], str | None] = lambda: None,
+    ) -> Intake:
+        """Start to look for the inputs of a folder, in a thread where the place may hang.
+
+        Args:
+            options: of the folder.
+            fresh: selects the files that are new to the ledger.
+            patience: lengthens the wait for files that were judged too early.
+            wake: asks for a step soon, from any thread; must return at once.
+            chance: spreads the scans of several folders.
+            objection: returns why the folder is not the one to work in, or None; from any thread.
+        """

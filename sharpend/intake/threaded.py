@@ -13,20 +13,14 @@ import queue
 import threading
 import time
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
-from sharpend.files.remote import is_remote
-from sharpend.intake.folder import FolderIntake
 from sharpend.intake.interface import Step
-from sharpend.intake.remote import RemoteIntake
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Callable, Sequence
 
-    from sharpend.intake.interface import FolderOptions, Fresh, Intake
-    from sharpend.intake.patience import Patience
+    from sharpend.intake.interface import Fresh, Intake
     from sharpend.intake.tally import Found
 
 PATIENCE_S = 10.0
@@ -36,35 +30,6 @@ _COMMON_S = 0.25
 """Seconds between the times at which steps without news are begun and returned."""
 _SHORT_S = 1.0
 """Longest step without news whose end does not wake the caller."""
-
-
-def open_intake(
-    options: FolderOptions,
-    fresh: Fresh,
-    patience: Patience,
-    *,
-    wake: Callable[[], None],
-    chance: random.Random,
-    objection: Callable[[], str | None] = lambda: None,
-) -> Intake:
-    """Start the intake of a folder, in a thread of its own if `options.threaded`.
-
-    That of a folder in object storage always has one.
-
-    Args:
-        options: of the folder.
-        fresh: selects the files that are new to the ledger.
-        patience: lengthens the wait for files that were judged too early.
-        wake: asks for a step soon, from any thread; must return at once.
-        chance: spreads the scans of several folders.
-        objection: returns why the folder is not the one to work in, or None; from any thread.
-    """
-    if is_remote(options.root):
-        return ThreadedIntake(partial(RemoteIntake, options, chance=chance), fresh, wake)
-    inner = partial(
-        FolderIntake, options, patience=patience, wake=wake, chance=chance, objection=objection
-    )
-    return ThreadedIntake(inner, fresh, wake) if options.threaded else inner(fresh=fresh)
 
 
 def _common(at_s: float) -> float:

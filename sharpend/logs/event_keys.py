@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _FOLDER = {"folder": "text: name of the folder"}
 _IMAGE = {**_FOLDER, "path": "text: the input, below the input folder"}
-_ATTEMPTS = {"attempts": "integer: attempts at this image so far"}
+_NODE = {"node": "text: node of a Ray cluster that worked on it; absent for local workers"}
+_ATTEMPTS = {"attempts": "integer: attempts at this image so far", **_NODE}
 _SECONDS = {"seconds": "number, seconds: from the assignment to a worker to the end"}
 _ERROR = {
     "error_code": "text: class of the failure, a stable word",
@@ -152,7 +153,9 @@ DESCRIBED: Mapping[Event, Described] = {
         _IMAGE_MESSAGE,
     ),
     Event.IMAGE_VANISHED: Described(
-        INFO, "an input disappeared or was excluded before it was finished", _IMAGE_MESSAGE
+        INFO,
+        "an input disappeared or was excluded before it was finished",
+        {**_IMAGE_MESSAGE, **_NODE},
     ),
     Event.WORKER_DIED: Described(
         ERROR,

@@ -64,6 +64,8 @@ UNTIMED_STAGES = ("open",)
 """Stages that take no time worth a key; a task can fail in them, too."""
 SECONDS = 1e7
 """Longest time of a stage: four months."""
+NOT_NAMED = one_of(("",))
+"""Name of the node in a result: a worker gives none, since the pool knows it."""
 _WHOLE_64 = (1 << 63) - 1
 _SETTING = whole(0, 10**320)
 """A number of the settings, which are trusted: whatever a person may have written."""
@@ -171,6 +173,7 @@ _STAGED = record(
     losses=items(text(NOTE_CHARACTERS), NOTES),
     sharpness=optional(_SHARPNESS),
     input_digest=optional(digest()),
+    node=NOT_NAMED,
 )
 _FAILED = record(
     Failed,
@@ -181,6 +184,7 @@ _FAILED = record(
     setting=optional(_NAME),
     stage=one_of(UNTIMED_STAGES + STAGES),
     input_digest=optional(digest()),
+    node=NOT_NAMED,
 )
 _LOADED_MODEL = record(
     LoadedModel,

@@ -64,7 +64,7 @@ _REQUEST: Kind[ActorRequest] = tagged(
         "run_task": (RunTask, record(RunTask, task=messages.REQUESTS["task"][1], roots=_ROOTS)),
     }
 )
-_DIED = record(Died, job_id=_JOB_ID, cause=_TEXT, setting=optional(_NAME))
+_DIED = record(Died, job_id=_JOB_ID, cause=_TEXT, setting=optional(_NAME), node=messages.NOT_NAMED)
 _ANSWERS: dict[str, tuple[type, Kind[Any]]] = {
     **{tag: messages.ANSWERS[tag] for tag in ("staged", "failed", "loaded_model", "unavailable")},
     "died": (Died, _DIED),

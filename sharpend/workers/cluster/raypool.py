@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sharpend.attempt import Died, Failed, Failure, Lost, Staged
@@ -277,15 +278,14 @@ class RayPool:
     ) -> AttemptResult:
         """Judge the answer to a task; one that does not fit counts as a lost node."""
         if isinstance(answer, Died) and answer.job_id == task.job_id:
-            return answer
-        if isinstance(answer, Staged | Failed):
-            fit = fitting(task, answer)
-            if fit is not None and self._is_of_model(task, fit):
-                return fit
-        is_unfit = isinstance(answer, NodeUnfit)
+            return replace(answer, node=actor.node)
+        fit = fitting(task, answer) if isinstance(answer, Staged | Failed) else None
+        if fit is not None and self._is_of_model(task, fit):
+            return replace(fit, node=actor.node)
         cause = answer.message if isinstance(answer, NodeUnfit) else _UNFIT
         actor.retire(cause, now_s + AGAIN_S)
-        return Lost(task.job_id, "" if is_unfit else actor.node, f"{actor.node}: {cause}")
+        node = "" if isinstance(answer, NodeUnfit) else actor.node
+        return Lost(task.job_id, node, f"{actor.node}: {cause}")
 
     def _is_of_model(self, task: Task, outcome: Staged | Failed) -> bool:
         digest = self._digests.get(task.options.model)
