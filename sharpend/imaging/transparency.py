@@ -3,7 +3,8 @@
 Owns the rule of what is hidden, the fill of hidden places, and associated alpha. What a program
 leaves under alpha 0, mostly black, is content to a model: it would sharpen the edge to it, a ring
 around every cut-out. Filled on the whole image, before any tile is cut, so that every tile holds
-what the whole image holds; the fill depends on no stored colour of a hidden place.
+what the whole image holds; the fill depends on no stored colour of a hidden place. Where a lossy
+encoder saw the stored ones, the edge to them rings in what is visible, and that is left unsharpened.
 
 Source: push-pull interpolation, Gortler et al. 1996, "The Lumigraph", section 3.4.
 """
@@ -29,6 +30,14 @@ VISIBLE_SHARE = 8
 """Pixels whose alpha is below an eighth of the image's highest count as hidden. Less than that of
 their colour shows, and it is hardly known: a colour that was multiplied by alpha at 8 bits comes
 back within four levels at an eighth, and within 127 at alpha 1."""
+RING_PX = 8
+"""Reach of a lossy encoder's ring, from a hidden place, as far as a model adds to it. Measured at
+flat subjects in WebP, AVIF, HEIC and JPEG XL: more than 2 levels up to 6 pixels away, 8 in JPEG XL;
+further away transforms, prediction and coarse colours leave less."""
+RING_LEVELS = 5
+"""What a model adds to such a ring beyond 2 levels of 8 bits, likewise."""
+CALM_LEVELS = 0.25
+"""A mean of what is added, beyond the ring's reach, from which an image counts as no flat one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +56,9 @@ class FilledFrame:
         Args:
             frame: the one that these colours are of.
             sharpened: the shape and dtype of `pixels`.
-            is_lossy: its encoder changes colours. Then those under alpha 0 are the filled ones: an
-                edge to the stored ones would ring into what is visible.
+            is_lossy: its encoder changes colours. Then hidden ones come as near to the filled ones
+                as shows by at most one level of 8 bits, those under alpha 0 all the way: an edge to
+                the stored ones would ring into what is visible.
 
         Returns:
             The frame with new values where a visible pixel changed, multiplied by alpha if it is
@@ -62,10 +72,31 @@ class FilledFrame:
         if frame.premultiplied:
             sharpened = _multiplied(sharpened, frame.alpha)
         pixels = np.where(changed, sharpened, frame.pixels)
-        if is_lossy:
-            hidden = frame.alpha == 0
-            pixels[hidden] = self.pixels[hidden]
+        if is_lossy and self.visible is not None:
+            hidden = ~self.visible
+            pixels[hidden] = _nearer(pixels[hidden], self.pixels[hidden], frame.alpha[hidden])
         return frame.with_pixels(pixels)
+
+    def calmed(self, sharpened: NDArray[Depth]) -> NDArray[Depth]:
+        """Leave the ring of the input's own lossy coding as it is, where the subject is flat.
+
+        Within RING_PX of a hidden place, up to RING_LEVELS are taken from what was added: all of
+        them where nothing is added beyond, none where CALM_LEVELS are. Detail keeps the rest, and
+        a subject that is nowhere further from a hidden place keeps all, as nothing tells a ring.
+
+        Args:
+            sharpened: H x W x C, the shape and dtype of `pixels`.
+        """
+        if self.visible is None:
+            return sharpened
+        near = _widened(~self.visible)
+        if near.all():
+            return sharpened
+        level = sharpened.dtype.type(white(sharpened.dtype) / 255)
+        added = (sharpened.astype(np.float32) - self.pixels) / np.float32(level)
+        most = np.where(near, _ring_levels(abs(added).mean(axis=2), ~near), 0)[:, :, np.newaxis]
+        kept = sharpened - (added.clip(-most, most) * level)
+        return np.asarray(kept if level.dtype == np.float32 else np.rint(kept), sharpened.dtype)
 
 
 def fill(frame: Frame) -> FilledFrame:
@@ -92,6 +123,37 @@ def keeps_bound(pixels: NDArray[Sample], alpha: NDArray[Sample]) -> bool:
     level = alpha.dtype.type(white(alpha.dtype) / 255)
     room = np.minimum(alpha, alpha.dtype.type(white(alpha.dtype)) - level) + level
     return bool((pixels <= room[:, :, np.newaxis]).all())
+
+
+def _nearer(
+    stored: NDArray[Sample], filled: NDArray[Sample], alpha: NDArray[Sample]
+) -> NDArray[Sample]:
+    """Move colours, N x C, towards the filled ones: times alpha, N, by at most a level of 8 bits."""
+    limit, level = white(alpha.dtype), white(alpha.dtype) / 255
+    room = (level * limit / np.maximum(alpha, level))[:, np.newaxis]
+    room = room if alpha.dtype == np.float32 else np.floor(room)
+    values = stored.astype(np.float64)
+    return np.asarray(filled.clip(values - room, values + room), stored.dtype)
+
+
+def _ring_levels(added: NDArray[np.float32], counts: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Compute the levels that may be a ring, H x W, from the mean of what is added where it counts."""
+    sums, known = (
+        F.avg_pool2d(_plane(each), RING_PX, ceil_mode=True, divisor_override=1)
+        for each in (np.where(counts, added, 0), counts)
+    )
+    calm = (1 - _spread(sums, known) / CALM_LEVELS).clamp_min(0) * RING_LEVELS
+    levels = F.interpolate(calm, scale_factor=RING_PX, mode="bilinear")[0, 0].numpy()
+    height, width = added.shape
+    return np.asarray(levels[:height, :width])
+
+
+def _widened(hidden: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Add every place within RING_PX, along rows and columns."""
+    across, size = _plane(hidden), 2 * RING_PX + 1
+    for kernel in ((size, 1), (1, size)):
+        across = F.max_pool2d(across, kernel, stride=1, padding=(kernel[0] // 2, kernel[1] // 2))
+    return np.asarray(across[0, 0].numpy() > 0)
 
 
 def _divided(pixels: NDArray[Depth], alpha: NDArray[Depth]) -> NDArray[Depth]:
