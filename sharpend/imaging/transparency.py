@@ -4,7 +4,7 @@ Owns the rule of what is hidden, the fill of hidden places, and associated alpha
 leaves under alpha 0, mostly black, is content to a model: it would sharpen the edge to it, a ring
 around every cut-out. Filled on the whole image, before any tile is cut, so that every tile holds
 what the whole image holds; the fill depends on no stored colour of a hidden place. Where a lossy
-encoder saw the stored ones, the edge to them rings in what is visible, and that is left unsharpened.
+encoder saw the stored ones, the edge to them rings in what is visible: `FilledFrame.calmed`.
 
 Source: push-pull interpolation, Gortler et al. 1996, "The Lumigraph", section 3.4.
 """
@@ -92,11 +92,20 @@ class FilledFrame:
         near = _widened(~self.visible)
         if near.all():
             return sharpened
-        level = sharpened.dtype.type(white(sharpened.dtype) / 255)
-        added = (sharpened.astype(np.float32) - self.pixels) / np.float32(level)
-        most = np.where(near, _ring_levels(abs(added).mean(axis=2), ~near), 0)[:, :, np.newaxis]
-        kept = sharpened - (added.clip(-most, most) * level)
-        return np.asarray(kept if level.dtype == np.float32 else np.rint(kept), sharpened.dtype)
+        most = _ring_levels(self._added(sharpened), ~near) * (white(sharpened.dtype) / 255)
+        near &= most > 0
+        kept, before = sharpened[near].astype(np.float32), self.pixels[near]
+        kept -= (kept - before).clip(-most[near, np.newaxis], most[near, np.newaxis])
+        calm = sharpened.copy()
+        calm[near] = kept if calm.dtype == np.float32 else np.rint(kept)
+        return calm
+
+    def _added(self, sharpened: NDArray[Sample]) -> NDArray[np.float32]:
+        """Compute what was added, H x W, in levels of 8 bits, mean of the channels."""
+        added = np.zeros(sharpened.shape[:2], np.float32)
+        for channel in range(sharpened.shape[2]):
+            added += abs(sharpened[..., channel].astype(np.float32) - self.pixels[..., channel])
+        return added * np.float32(255 / white(sharpened.dtype) / sharpened.shape[2])
 
 
 def fill(frame: Frame) -> FilledFrame:
@@ -128,7 +137,7 @@ def keeps_bound(pixels: NDArray[Sample], alpha: NDArray[Sample]) -> bool:
 def _nearer(
     stored: NDArray[Sample], filled: NDArray[Sample], alpha: NDArray[Sample]
 ) -> NDArray[Sample]:
-    """Move colours, N x C, towards the filled ones: times alpha, N, by at most a level of 8 bits."""
+    """Move colours, N x C, towards the filled ones, as far as shows by a level at this alpha, N."""
     limit, level = white(alpha.dtype), white(alpha.dtype) / 255
     room = (level * limit / np.maximum(alpha, level))[:, np.newaxis]
     room = room if alpha.dtype == np.float32 else np.floor(room)
@@ -137,7 +146,7 @@ def _nearer(
 
 
 def _ring_levels(added: NDArray[np.float32], counts: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Compute the levels that may be a ring, H x W, from the mean of what is added where it counts."""
+    """Compute the levels that may be a ring, H x W, from the mean added where that counts."""
     sums, known = (
         F.avg_pool2d(_plane(each), RING_PX, ceil_mode=True, divisor_override=1)
         for each in (np.where(counts, added, 0), counts)

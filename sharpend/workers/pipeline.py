@@ -149,7 +149,7 @@ def _unless_sharp(task: Task, picture: Picture, cues: Sequence[Cues]) -> Picture
         return skipping.skipped(file, picture, cues, task.options)
 
 
-def _sharpened(  # noqa: PLR0913, PLR0917 - what is known of a frame
+def _sharpened(
     picture: Picture,
     frame: Frame,
     filled: FilledFrame,
