@@ -31,11 +31,11 @@ VISIBLE_SHARE = 8
 their colour shows, and it is hardly known: a colour that was multiplied by alpha at 8 bits comes
 back within four levels at an eighth, and within 127 at alpha 1."""
 RING_PX = 8
-"""Reach of a lossy encoder's ring, from a hidden place, as far as a model adds to it. Measured at
-flat subjects in WebP, AVIF, HEIC and JPEG XL: more than 2 levels up to 6 pixels away, 8 in JPEG XL;
-further away transforms, prediction and coarse colours leave less."""
+"""Distance from a hidden place within which a lossy encoder's ring is strong enough that a model
+adds more than 2 levels of 8 bits to it, though transforms and prediction reach further: chosen at
+flat subjects in WebP, AVIF, HEIC and JPEG XL (`tests/test_transparency.py`)."""
 RING_LEVELS = 5
-"""What a model adds to such a ring beyond 2 levels of 8 bits, likewise."""
+"""Levels of 8 bits that a model may add to such a ring beyond those 2, likewise."""
 CALM_LEVELS = 0.25
 """A mean of what is added, beyond the ring's reach, from which an image counts as no flat one."""
 
