@@ -34,9 +34,9 @@ RING_PX = 8
 """Distance from a hidden place within which a lossy encoder's ring is strong enough that a model
 adds more than 2 levels of 8 bits to it, though transforms and prediction reach further: chosen at
 flat subjects in WebP, AVIF, HEIC and JPEG XL (`tests/test_transparency.py`)."""
-RING_LEVELS = 5
+RING_LEVELS = 6
 """Levels of 8 bits that a model may add to such a ring beyond those 2, likewise."""
-CALM_LEVELS = 0.25
+CALM_LEVELS = 0.5
 """A mean of what is added, beyond the ring's reach, from which an image counts as no flat one."""
 
 
