@@ -361,8 +361,8 @@ def test_nearly_transparent_colours_come_nearer_by_one_level_that_shows() -> Non
     """In a lossy output alone, at each depth; those under alpha 0 all the way."""
     for dtype in (np.uint8, np.uint16, np.float32):
         limit = white(np.dtype(dtype))
-        alpha = (np.linspace(0, 255, 256).round() / 255 * limit).astype(dtype)[np.newaxis]
-        pixels = np.where(alpha < limit / 8, 0, limit).astype(dtype)[..., np.newaxis]
+        alpha: Pixels = (np.arange(256) / 255 * limit).astype(dtype)[np.newaxis]
+        pixels: Pixels = np.where(alpha < limit / 8, 0, limit).astype(dtype)[..., np.newaxis]
         frame = Frame(pixels, alpha)
         shown = fill(frame)
         assert np.array_equal(shown.stored(frame, shown.pixels).pixels, pixels)
