@@ -121,12 +121,13 @@ def deep_jxl(rgba: Pixels) -> bytes:
     return bytes(imagecodecs.jpegxl_encode(rgba.astype(np.uint16) * 257, lossless=True))
 
 
-def deep_avif(bits: int) -> Writer:
-    """An AVIF of so many bits; its alpha is exact."""
+def deep_avif(bits: int, **options: Any) -> Writer:  # noqa: ANN401 - imagecodecs'
+    """An AVIF of so many bits; its alpha is exact, and its colours but for other options."""
 
     def written(rgba: Pixels) -> bytes:
         values = narrowed(rgba.astype(np.uint16) * 257, bits)
-        return bytes(imagecodecs.avif_encode(values, level=100, speed=8, bitspersample=bits))
+        how = {"level": 100, "speed": 8, "bitspersample": bits} | options
+        return bytes(imagecodecs.avif_encode(values, **how))
 
     return written
 
@@ -279,6 +280,97 @@ def test_a_lossy_file_gets_no_ring(sharpened: Daylight, name: str) -> None:
     before, after, _ = sharpened(data)
     for change in changes(before, after):
         assert change.mean() < 1
+
+
+CODED: dict[str, Writer] = {
+    "webp-95": pillow("WEBP", quality=95, exact=True),
+    "webp-80": pillow("WEBP", quality=80, exact=True),
+    "webp-50": pillow("WEBP", quality=50, exact=True),
+    "animated.webp": pillow("WEBP", save_all=True, quality=80, exact=True),
+    "avif-75": pillow("AVIF", quality=75),
+    "avif-50": pillow("AVIF", quality=50),
+    "avif-90-444": pillow("AVIF", quality=90, subsampling="4:4:4"),
+    "animated.avif": pillow("AVIF", save_all=True, quality=75),
+    "10.avif-75": deep_avif(10, level=75, pixelformat="420"),
+    "12.avif-75": deep_avif(12, level=75, pixelformat="420"),
+    "heic-80": pillow("HEIF", quality=80),
+    "heic-90-444": pillow("HEIF", quality=90, chroma=444),
+    "jxl-95": pillow("JXL", quality=95),
+    "jxl-80": pillow("JXL", quality=80),
+}
+"""Lossy encoders, which ring at the edge to hidden colours and bleed colour over it."""
+LIMITS = {"10.avif-75": 4, "jxl-80": 6}
+"""Levels that are added where two are too few: saturated colours bleed far there, and what is added
+beyond the reach of the ring makes it pass for content."""
+
+
+def added_to(picture: Picture, **options: float) -> Iterator[tuple[Frame, Pixels]]:
+    """Each frame, and what sharpening adds to its visible pixels in levels, before encoding."""
+    for frame in picture.frames:
+        shown = fill(frame)
+        cues = model().measured(shown.pixels, shown.visible)
+        sharp = model().sharpen(shown.pixels, cues=cues, **options)  # type: ignore[arg-type]
+        made = shown.calmed(sharp) if picture.lossy else sharp
+        assert frame.alpha is not None
+        opaque = frame.alpha == white(frame.alpha.dtype)
+        yield frame, abs(levels(made) - levels(shown.pixels))[opaque]
+
+
+@pytest.mark.parametrize("hidden", ["black", "white", "noise"])
+@pytest.mark.parametrize("name", CODED)
+def test_the_ring_of_a_lossy_cut_out_is_not_sharpened(name: str, hidden: str) -> None:
+    """A flat subject's colours change by at most two levels before they are encoded again."""
+    below = {"black": np.array(0), "white": np.array(255), "noise": noise(1)}[hidden]
+    for alpha in (HARD, SOFT):
+        for color in (FLAT, (30, 60, 160), (240, 20, 20), (250, 240, 30), (90, 20, 140)):
+            picture = read(CODED[name](cut_out(np.array(color), alpha, below)))
+            assert picture.lossy
+            for _, added in added_to(picture):
+                assert added.size
+                assert added.max() <= LIMITS.get(name, 2)
+
+
+@pytest.mark.parametrize("name", ["heic-80", "heic-90-444"])
+def test_a_lossy_cut_out_that_is_written_lossless_keeps_its_colours(
+    sharpened: Daylight, name: str
+) -> None:
+    """From file to file: no encoder changes what sharpening left."""
+    for alpha in (HARD, SOFT):
+        before, after, _ = sharpened(CODED[name](cut_out(np.array((240, 20, 20)), alpha)))
+        shown = before.alpha == 255
+        assert abs(levels(after.pixels) - levels(before.pixels))[shown].max() <= 2
+
+
+@pytest.mark.parametrize("name", CODED)
+def test_a_photograph_cut_out_of_a_lossy_file_is_sharpened_to_its_edge(name: str) -> None:
+    """Where content is, nothing passes for a ring: the mean added stays within a twentieth."""
+    picture = read(CODED[name](cut_out(blurred(), HARD)))
+    all_of_it = added_to(replace(picture, lossy=False))
+    for (_, added), (_, every) in zip(added_to(picture), all_of_it, strict=True):
+        assert every.mean() > 1
+        assert added.mean() == pytest.approx(every.mean(), rel=0.05)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_a_lossless_cut_out_has_no_ring_to_look_for(name: str) -> None:
+    """No bit of its output can move by that rule."""
+    assert not read(EXACT[name](cut_out(blurred(), SOFT))).lossy
+
+
+def test_nearly_transparent_colours_come_nearer_by_one_level_that_shows() -> None:
+    """In a lossy output alone, at each depth; those under alpha 0 all the way."""
+    for dtype in (np.uint8, np.uint16, np.float32):
+        limit = white(np.dtype(dtype))
+        alpha: Pixels = (np.arange(256) / 255 * limit).astype(dtype)[np.newaxis]
+        pixels: Pixels = np.where(alpha < limit / 8, 0, limit).astype(dtype)[..., np.newaxis]
+        frame = Frame(pixels, alpha)
+        shown = fill(frame)
+        assert np.array_equal(shown.stored(frame, shown.pixels).pixels, pixels)
+        moved = levels(shown.stored(frame, shown.pixels, is_lossy=True).pixels)[0, :32, 0]
+        assert moved[0] == 255
+        seen = moved * np.arange(32) / 255
+        assert seen.max() <= 1 + 1e-4
+        assert seen[1:].min() > 0.8
 
 
 @cache

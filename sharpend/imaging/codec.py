@@ -11,6 +11,7 @@ import os
 import re
 import warnings
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
@@ -107,7 +108,8 @@ def decode(
     with _decoding(max_pixels):
         container = CONTAINERS[header.format]
         container.check_whole(data)
-        return container.read(Source(data, header, policies, max_pixels, max_scans))
+        picture = container.read(Source(data, header, policies, max_pixels, max_scans))
+        return replace(picture, lossy=header.lossy)
 
 
 def _check_bytes(size: int, limit: int) -> None:

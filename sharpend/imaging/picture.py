@@ -60,6 +60,8 @@ class Picture:
     losses: tuple[str, ...] = ()
     """Content of the file that the output will not hold, a sentence each: second images, video,
     layers, unknown data. Its source is not deleted unless the folder's owner accepts that."""
+    lossy: bool = False
+    """Its file's coding changed the colours: edges to what alpha hides ring in what is visible."""
     loop: int | None = None
     """Loop count of an animation, 0 for ever; None if its file does not say."""
     as_it_is: bytes = b""

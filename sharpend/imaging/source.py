@@ -41,8 +41,8 @@ class Header:
     """AVIF and HEIC only: the colour primaries (ITU-T H.273), where they are declared."""
     transfer: int | None = None
     """AVIF, HEIC and JPEG XL only: the transfer characteristics, likewise."""
-    lossless: bool = False
-    """AVIF and JPEG XL only: its numbers are exact."""
+    lossy: bool = False
+    """WebP, AVIF, HEIC and JPEG XL only: its coding changed the colours."""
     animated: bool = False
     """JPEG XL only: it moves."""
 

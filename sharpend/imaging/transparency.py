@@ -3,7 +3,8 @@
 Owns the rule of what is hidden, the fill of hidden places, and associated alpha. What a program
 leaves under alpha 0, mostly black, is content to a model: it would sharpen the edge to it, a ring
 around every cut-out. Filled on the whole image, before any tile is cut, so that every tile holds
-what the whole image holds; the fill depends on no stored colour of a hidden place.
+what the whole image holds; the fill depends on no stored colour of a hidden place. Where a lossy
+encoder saw the stored ones, the edge to them rings in what is visible: `FilledFrame.calmed`.
 
 Source: push-pull interpolation, Gortler et al. 1996, "The Lumigraph", section 3.4.
 """
@@ -29,6 +30,14 @@ VISIBLE_SHARE = 8
 """Pixels whose alpha is below an eighth of the image's highest count as hidden. Less than that of
 their colour shows, and it is hardly known: a colour that was multiplied by alpha at 8 bits comes
 back within four levels at an eighth, and within 127 at alpha 1."""
+RING_PX = 8
+"""Distance from a hidden place within which a lossy encoder's ring is strong enough that a model
+adds more than 2 levels of 8 bits to it, though transforms and prediction reach further: chosen at
+flat subjects in WebP, AVIF, HEIC and JPEG XL (`tests/test_transparency.py`)."""
+RING_LEVELS = 6
+"""Levels of 8 bits that a model may add to such a ring beyond those 2, likewise."""
+CALM_LEVELS = 0.5
+"""A mean of what is added, beyond the ring's reach, from which an image counts as no flat one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +56,9 @@ class FilledFrame:
         Args:
             frame: the one that these colours are of.
             sharpened: the shape and dtype of `pixels`.
-            is_lossy: its encoder changes colours. Then those under alpha 0 are the filled ones: an
-                edge to the stored ones would ring into what is visible.
+            is_lossy: its encoder changes colours. Then hidden ones come as near to the filled ones
+                as shows by at most one level of 8 bits, those under alpha 0 all the way: an edge to
+                the stored ones would ring into what is visible.
 
         Returns:
             The frame with new values where a visible pixel changed, multiplied by alpha if it is
@@ -62,10 +72,40 @@ class FilledFrame:
         if frame.premultiplied:
             sharpened = _multiplied(sharpened, frame.alpha)
         pixels = np.where(changed, sharpened, frame.pixels)
-        if is_lossy:
-            hidden = frame.alpha == 0
-            pixels[hidden] = self.pixels[hidden]
+        if is_lossy and self.visible is not None:
+            hidden = ~self.visible
+            pixels[hidden] = _nearer(pixels[hidden], self.pixels[hidden], frame.alpha[hidden])
         return frame.with_pixels(pixels)
+
+    def calmed(self, sharpened: NDArray[Depth]) -> NDArray[Depth]:
+        """Leave the ring of the input's own lossy coding as it is, where the subject is flat.
+
+        Within RING_PX of a hidden place, up to RING_LEVELS are taken from what was added: all of
+        them where nothing is added beyond, none where CALM_LEVELS are. Detail keeps the rest, and
+        a subject that is nowhere further from a hidden place keeps all, as nothing tells a ring.
+
+        Args:
+            sharpened: H x W x C, the shape and dtype of `pixels`.
+        """
+        if self.visible is None:
+            return sharpened
+        near = _widened(~self.visible)
+        if near.all():
+            return sharpened
+        most = _ring_levels(self._added(sharpened), ~near) * (white(sharpened.dtype) / 255)
+        near &= most > 0
+        kept, before = sharpened[near].astype(np.float32), self.pixels[near]
+        kept -= (kept - before).clip(-most[near, np.newaxis], most[near, np.newaxis])
+        calm = sharpened.copy()
+        calm[near] = kept if calm.dtype == np.float32 else np.rint(kept)
+        return calm
+
+    def _added(self, sharpened: NDArray[Sample]) -> NDArray[np.float32]:
+        """Compute what was added, H x W, in levels of 8 bits, mean of the channels."""
+        added = np.zeros(sharpened.shape[:2], np.float32)
+        for channel in range(sharpened.shape[2]):
+            added += abs(sharpened[..., channel].astype(np.float32) - self.pixels[..., channel])
+        return added * np.float32(255 / white(sharpened.dtype) / sharpened.shape[2])
 
 
 def fill(frame: Frame) -> FilledFrame:
@@ -92,6 +132,37 @@ def keeps_bound(pixels: NDArray[Sample], alpha: NDArray[Sample]) -> bool:
     level = alpha.dtype.type(white(alpha.dtype) / 255)
     room = np.minimum(alpha, alpha.dtype.type(white(alpha.dtype)) - level) + level
     return bool((pixels <= room[:, :, np.newaxis]).all())
+
+
+def _nearer(
+    stored: NDArray[Sample], filled: NDArray[Sample], alpha: NDArray[Sample]
+) -> NDArray[Sample]:
+    """Move colours, N x C, towards the filled ones, as far as shows by a level at this alpha, N."""
+    limit, level = white(alpha.dtype), white(alpha.dtype) / 255
+    room = (level * limit / np.maximum(alpha, level))[:, np.newaxis]
+    room = room if alpha.dtype == np.float32 else np.floor(room)
+    values = stored.astype(np.float64)
+    return np.asarray(filled.clip(values - room, values + room), stored.dtype)
+
+
+def _ring_levels(added: NDArray[np.float32], counts: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Compute the levels that may be a ring, H x W, from the mean added where that counts."""
+    sums, known = (
+        F.avg_pool2d(_plane(each), RING_PX, ceil_mode=True, divisor_override=1)
+        for each in (np.where(counts, added, 0), counts)
+    )
+    calm = (1 - _spread(sums, known) / CALM_LEVELS).clamp_min(0) * RING_LEVELS
+    levels = F.interpolate(calm, scale_factor=RING_PX, mode="bilinear")[0, 0].numpy()
+    height, width = added.shape
+    return np.asarray(levels[:height, :width])
+
+
+def _widened(hidden: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Add every place within RING_PX, along rows and columns."""
+    across, size = _plane(hidden), 2 * RING_PX + 1
+    for kernel in ((size, 1), (1, size)):
+        across = F.max_pool2d(across, kernel, stride=1, padding=(kernel[0] // 2, kernel[1] // 2))
+    return np.asarray(across[0, 0].numpy() > 0)
 
 
 def _divided(pixels: NDArray[Depth], alpha: NDArray[Depth]) -> NDArray[Depth]:

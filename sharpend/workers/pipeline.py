@@ -88,8 +88,7 @@ class Pipeline:
             picture = losses.check(_unless_sharp(task, picture, cues), options.policies)
         with stages.stage("infer"):
             each = zip(picture.frames, filled, cues, strict=False)  # no frames if copied unchanged
-            is_lossy = codec.is_lossy(picture)
-            frames = [_sharpened(*one, sharpener, options, is_lossy=is_lossy) for one in each]
+            frames = [_sharpened(picture, *one, sharpener, options) for one in each]
         first = first_of(picture, frames, filled, cues)
         observed = self._observer.observe(task, first, stages)
         del first
@@ -151,13 +150,12 @@ def _unless_sharp(task: Task, picture: Picture, cues: Sequence[Cues]) -> Picture
 
 
 def _sharpened(
+    picture: Picture,
     frame: Frame,
     filled: FilledFrame,
     cues: Cues,
     sharpener: Sharpener,
     options: Options,
-    *,
-    is_lossy: bool,
 ) -> Frame:
     sharpened = sharpener.sharpen(
         filled.pixels,
@@ -166,7 +164,9 @@ def _sharpened(
         crispness=options.crispness,
         cues=cues,
     )
-    return filled.stored(frame, sharpened, is_lossy=is_lossy)
+    if picture.lossy:
+        sharpened = filled.calmed(sharpened)
+    return filled.stored(frame, sharpened, is_lossy=codec.is_lossy(picture))
 
 
 def _failed(task: Task, error: Exception, stages: Stages) -> Failed:

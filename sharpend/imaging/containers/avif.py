@@ -73,7 +73,7 @@ def _probe(reader: Reader) -> Header:
         subsampling=_SUBSAMPLING[min(codecs) >> 2 & 3],
         primaries=color_of(image, 4),
         transfer=color_of(image, 6),
-        lossless=color_of(image, 8) == 0,  # only RGB as it is has no matrix
+        lossy=color_of(image, 8) != 0,  # only RGB as it is has no matrix
     )
 
 
@@ -86,7 +86,7 @@ def _carried(items: Items, data: bytes, source: Source, image: Image.Image) -> C
     carried = metadata_of(items, data, pillow.read_metadata(source, image)[0])
     carried, notes = pillow.unannounced(carried)
     notes = [*notes, *notes_of(items, data)]
-    if source.header.lossless:
+    if not source.header.lossy:
         notes.append("it was lossless; AVIF is written at its highest quality, within three levels")
     if items.is_premultiplied():
         notes.append(pillow.STRAIGHT)
@@ -97,7 +97,7 @@ def _options(source: Source, image: Image.Image, _count: int) -> Options:
     header = source.header
     # Of the file's own properties; Pillow has written it into its copy of the EXIF.
     orientation = image.getexif().get(ORIENTATION, 1)
-    quality = 100 if header.lossless else _QUALITIES[0]
+    quality = _QUALITIES[0] if header.lossy else 100
     options: Options = {"quality": quality, "speed": _SPEED, "orientation": orientation}
     if header.bits > 8:  # noqa: PLR2004 - bits
         options["bits"] = header.bits

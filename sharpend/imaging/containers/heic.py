@@ -70,6 +70,7 @@ def _probe(reader: Reader) -> Header:
         subsampling=_SUBSAMPLING[max(chroma & 3 for chroma, _ in codecs)],
         primaries=color_of(image, 4),
         transfer=color_of(image, 6),
+        lossy=color_of(image, 8) != 0,  # as in AVIF
     )
 
 

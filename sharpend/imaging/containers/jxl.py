@@ -69,7 +69,7 @@ def _probe(reader: Reader) -> Header:
         found.width,
         found.bits,
         transfer=found.colours.transfer,
-        lossless=not found.is_converted and not has_jpeg,
+        lossy=found.is_converted or has_jpeg,
         animated=found.animated,
     )
 
@@ -127,9 +127,9 @@ def _read(source: Source) -> Picture:
         if header.is_premultiplied:
             pixels = straight(pixels, alpha)
             notes.append(pillow.STRAIGHT)
-    options: dict[str, Any] = {"lossless": source.header.lossless}
+    options: dict[str, Any] = {"lossless": not source.header.lossy}
     if not header.colours.is_srgb:
-        if not source.header.lossless:
+        if source.header.lossy:
             notes.append("it was written lossless: only so can its colours be told")
         options = {"lossless": True, "colours": header.colours}
     frame = Frame(pixels, alpha, carried, options)

@@ -65,7 +65,7 @@ def _probe(reader: Reader) -> Header:
     if kind == b"VP8 ":
         width, height = struct.unpack("<HH", reader.at(FIRST_CHUNK + 14, 4))
         quality = _quality(reader, FIRST_CHUNK)
-        return Header(Format.WEBP, height & 0x3FFF, width & 0x3FFF, quality=quality)
+        return Header(Format.WEBP, height & 0x3FFF, width & 0x3FFF, quality=quality, lossy=True)
     raise damaged("its WebP has no image")
 
 
@@ -79,7 +79,8 @@ def _extended(reader: Reader) -> Header:
         if kind == b"VP8L":
             return Header(Format.WEBP, height, width)
         if kind == b"VP8 ":
-            return Header(Format.WEBP, height, width, quality=_quality(reader, at))
+            quality = _quality(reader, at)
+            return Header(Format.WEBP, height, width, quality=quality, lossy=True)
         inside = 8 + FRAME_HEAD_BYTES
         at += inside if kind == b"ANMF" else 8 + length + (length & 1)
     raise damaged("too many WebP chunks")
