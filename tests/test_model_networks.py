@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from sharpend.model.cues import MEASURED
+from sharpend.model.conditioning import calm_gate, calm_range
+from sharpend.model.cues import FAINT, MEASURED
 from sharpend.model.measuring import measure
 from sharpend.model.networks import GRID_PX, NETWORKS, SharpeningNetwork, StudentNet, TeacherNet
 
@@ -200,3 +201,28 @@ def test_the_mask_does_not_raise_noise_at_the_floor() -> None:
     calm, edge = (..., slice(0, 16)), (..., slice(30, 34))
     assert gated[calm].std() < 0.5 * free[calm].std()
     assert gated[edge].std() > 0.9 * free[edge].std()
+
+
+def test_the_trunk_does_not_raise_noise_at_the_floor() -> None:
+    """What is as faint as the noise floor stays nearly as it is; an edge far above it passes."""
+    torch.manual_seed(0)
+    network = StudentNet(8, 1, bias_free=True, cued=True)  # untrained: its cues scale nothing
+    torch.nn.init.zeros_(network.mask.gains.bias)
+    picture = torch.full((1, 3, 64, 64), 0.4)
+    picture[..., 32:] = 0.6
+    picture += torch.randn(1, 1, 64, 64) * 0.012
+    measured = energies(picture)
+    gated, free = (network.detail(picture, each) for each in (measured, 0 * measured))
+    calm, edge = (..., slice(0, 16)), (..., slice(30, 34))
+    assert gated[calm].std() < 0.5 * free[calm].std()
+    assert gated[edge].std() > 0.95 * free[edge].std()
+
+
+@pytest.mark.parametrize("floor", [0.0, FAINT])
+def test_an_image_without_noise_has_no_gate(floor: float) -> None:
+    """A floor of no more than rounding leaves the trunk's detail as it is, to the bit."""
+    measured = torch.full((2, MEASURED), floor)
+    picture = torch.rand(2, 3, 16, 24)
+    picture[..., 12:] = 0.5
+    assert torch.equal(calm_gate(picture, measured), torch.ones(2, 1, 4, 6))
+    assert (calm_range(measured) == 0).all()

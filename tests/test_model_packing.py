@@ -20,7 +20,8 @@ from sharpend.imaging.tensors import to_tensor
 from sharpend.model import plain_packing as plain
 from sharpend.model import weights
 from sharpend.model.bands import energies
-from sharpend.model.cues import LUMA, folded_luma, luma
+from sharpend.model.conditioning import calm_gate, calm_range
+from sharpend.model.cues import LUMA, MEASURED, folded_luma, luma
 from sharpend.model.device import Placement
 from sharpend.model.measuring import measure
 from sharpend.model.networks import less_local_mean
@@ -49,14 +50,19 @@ def noise(shape: tuple[int, int, int], dtype: type[Any], *, lowest: float = 0) -
 
 
 def added_to(
-    pixels: NDArray[Any], precision: torch.dtype, *, masked: bool, shift: float = 0.0
+    pixels: NDArray[Any],
+    precision: torch.dtype,
+    *,
+    masked: bool,
+    shift: float = 0.0,
+    calm: float = 0.0,
 ) -> Added:
     """Values that a model might add to pixels, clipping included."""
     torch.manual_seed(pixels.shape[1])
     height, width = (size // 4 for size in pixels.shape[:2])
     detail = (torch.randn(1, 48, height, width) * 0.1 + shift).to(precision)
     mask = torch.randn(1, 16, height, width) * 0.1 if masked else None
-    return Added(detail, mask, floor=3e-3)
+    return Added(detail, mask, floor=3e-3, calm=calm)
 
 
 def finished(packed: Packed, added: Added, **how: float) -> NDArray[Any]:
@@ -89,7 +95,7 @@ def everything(
     channels=st.sampled_from([1, 3]),
     dtype=st.sampled_from([np.uint8, np.uint16]),
     precision=st.sampled_from([torch.float32, torch.bfloat16]),
-    masked=st.booleans(),
+    how=st.tuples(st.booleans(), st.sampled_from([0.0, 1e-9, 0.7, 5.0])),
     corner=st.tuples(st.floats(0, 0.9), st.floats(0, 0.9)),
 )
 def test_compiled_and_plain_passes_give_the_same_bits(
@@ -97,12 +103,12 @@ def test_compiled_and_plain_passes_give_the_same_bits(
     channels: int,
     dtype: type[Any],
     precision: torch.dtype,
-    masked: bool,  # noqa: FBT001 - drawn by hypothesis
+    how: tuple[bool, float],
     corner: tuple[float, float],
 ) -> None:
-    """At any size, depth, precision and part of a window, in memory with gaps between rows."""
+    """At any size, depth, precision, mask, gate and part of a window, with gaps between rows."""
     pixels = noise((size[0] * 4, size[1] * 4 + 8, channels), dtype)[:, 4:-4]
-    added = added_to(pixels, precision, masked=masked)
+    added = added_to(pixels, precision, masked=how[0], calm=how[1])
     at = int(size[0] * corner[0]), int(size[1] * corner[1])
     quick, slow = (everything(pixels, each, added, at) for each in (COMPILED, plain))
     for one, other in zip(quick, slow, strict=True):
@@ -164,16 +170,19 @@ def astronaut() -> NDArray[np.uint8]:
     return np.asarray(soft.resize(sharp.size, Image.Resampling.BICUBIC))
 
 
-@pytest.mark.parametrize("name", ["lite-x4", "lite-photo"])
+@pytest.mark.parametrize(("name", "grain"), [("lite-x4", 0), ("lite-photo", 0), ("lite-photo", 2)])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_the_result_is_that_of_one_step_after_the_other(
-    name: str, channels: int, dtype: type[np.uint8 | np.uint16]
+    name: str, grain: int, channels: int, dtype: type[np.uint8 | np.uint16]
 ) -> None:
     """Folded and in one pass, a value moves by a level at most, and hardly any value does."""
     level = white(np.dtype(dtype)) // 255
-    pixels: NDArray[Any] = (astronaut()[..., :channels] * np.int64(level)).astype(dtype)
+    grains = np.random.default_rng(grain).normal(0, grain, astronaut().shape)
+    grainy = np.rint(astronaut() + grains).clip(0, 255)[..., :channels]
+    pixels: NDArray[Any] = (grainy * level).astype(dtype)
     loaded, cues = weights.load(name), measure(pixels)
+    assert (calm_range(cues.tensor()) > 0) == (grain > 0)
     for precision, moved in ((torch.float32, 0.002), (torch.bfloat16, 0.005)):
         placement = Placement("cpu", str(precision).removeprefix("torch."), threads=1)
         found = Sharpener(loaded, placement).sharpen(pixels, cues=cues).astype(int)
@@ -197,6 +206,23 @@ def test_a_model_is_given_what_training_gives_it(channels: int, dtype: type[Any]
             assert given_values.is_contiguous(memory_format=torch.channels_last)
             torch.testing.assert_close(given_values, expected, atol=4e-7, rtol=0)
         torch.testing.assert_close(packed.luma(LUMA), folded_luma(luma(picture)), atol=2e-7, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_gate_of_the_detail_is_that_of_training(channels: int, dtype: type[Any]) -> None:
+    """From the ranges of cells as from the image, at every depth, in gray and colour."""
+    measured = torch.full((1, MEASURED), 5e-4)
+    for height, width in SIZES[1:]:
+        pixels = (noise((height, width, channels), dtype) * 0.5).astype(dtype)
+        pixels[:, width // 2 :] = pixels[:, width // 2 :] * 0.25
+        expected = calm_gate(to_tensor(pixels), measured)[0, 0].numpy()
+        assert expected.min() < 0.1
+        assert expected.max() > 0.6
+        ones = torch.ones(1, 48, height // 4, width // 4)
+        added = Added(ones, calm=float(calm_range(measured)))
+        found = Packed(pixels).change(added, 0.25) * (4 / white(pixels.dtype))
+        np.testing.assert_allclose(found, expected[..., None, None] + 0 * found, atol=2e-6)
 
 
 def test_bfloat16_is_rounded_to_even() -> None:
@@ -272,15 +298,16 @@ def test_arrays_of_wrong_sizes_are_refused() -> None:
         (COMPILED.pack, pixels, sums, np.zeros(191, np.float32)),
         (COMPILED.luma, pixels, LUMA, np.zeros(575, np.float32)),
         (COMPILED.gates, sums, (2, 2), 1.0, np.zeros(4, np.float32)),
-        (COMPILED.sum, pixels, np.zeros(191, np.float32), None, None, 1.0, sums),
-        (COMPILED.sum, pixels, np.zeros(192, np.float32), np.zeros(64, "f4"), None, 1.0, sums),
+        (COMPILED.sum, pixels, np.zeros(191, "f4"), None, None, None, 1.0, sums),
+        (COMPILED.sum, pixels, np.zeros(192, "f4"), np.zeros(3, "f4"), None, None, 1.0, sums),
+        (COMPILED.sum, pixels, np.zeros(192, "f4"), None, np.zeros(64, "f4"), None, 1.0, sums),
         (COMPILED.means, sums, (2, 3, 3), 1.0, sums),
     ]
     for function, *arguments in wrong:
         with pytest.raises(ValueError, match=r"values|pixels|together"):
             function(*arguments)
     detail, shifts = np.zeros(192, np.float32), np.zeros(12, np.float32)
-    given_all = (pixels, detail, None, None, 1.0, shifts, cells, cells, 3)
+    given_all = (pixels, detail, None, None, None, 1.0, shifts, cells, cells, 3)
     for out, at in ((pixels.copy(), (1, 0)), (pixels[:4].astype(np.uint16), (0, 0))):
         with pytest.raises(ValueError, match="no part of the pixels"):
             COMPILED.finish(*given_all, out, at)

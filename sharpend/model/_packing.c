@@ -46,6 +46,7 @@ typedef struct {
 typedef struct {
     const void *detail; /* rows x columns x 48, float32 or bfloat16 */
     int is_half;
+    const float *calm; /* rows x columns, scales the detail of a cell; NULL for one */
     const float *mask, *gate; /* rows x columns x 16, rows x columns; NULL without a mask */
     float scale;
 } Change;
@@ -347,6 +348,8 @@ INLINE void change_of(
                 memcpy(&detail, &bits, 4);
             } else
                 detail = ((const float *)change->detail)[at];
+            if (change->calm)
+                detail = detail * change->calm[cell];
             if (change->mask)
                 detail = detail + added[k];
             each[c][k] = clamped(detail * change->scale, -value, white - value);
@@ -696,17 +699,17 @@ static int has(const Py_buffer *view, Py_ssize_t values, Py_ssize_t bytes) {
 
 /* The arrays of a change, which belong to so many cells. */
 static int take_change(
-    const Py_buffer *detail, const Py_buffer *mask, const Py_buffer *gate, float scale,
-    Py_ssize_t cells, Change *change
+    const Py_buffer *detail, const Py_buffer *calm, const Py_buffer *mask, const Py_buffer *gate,
+    float scale, Py_ssize_t cells, Change *change
 ) {
     const int is_half = detail->len == cells * CELL * COLOURS * 2;
-    *change = (Change){detail->buf, is_half, mask->buf, gate->buf, scale};
+    *change = (Change){detail->buf, is_half, calm->buf, mask->buf, gate->buf, scale};
     if (!mask->buf != !gate->buf) {
         PyErr_SetString(PyExc_ValueError, "mask and gate come together");
         return 0;
     }
-    return (is_half || has(detail, cells * CELL * COLOURS, 4)) && has(mask, cells * CELL, 4) &&
-           has(gate, cells, 4);
+    return (is_half || has(detail, cells * CELL * COLOURS, 4)) && has(calm, cells, 4) &&
+           has(mask, cells * CELL, 4) && has(gate, cells, 4);
 }
 
 static void *room(Py_ssize_t values) {
@@ -811,15 +814,15 @@ static PyObject *sum(PyObject *self, PyObject *arguments) {
     PyObject *array;
     Pixels pixels;
     Change change;
-    Py_buffer view, detail, mask, gate, sums;
+    Py_buffer view, detail, calm, mask, gate, sums;
     float scale, *lines;
     (void)self;
     if (!PyArg_ParseTuple(
-            arguments, "Oy*z*z*fw*", &array, &detail, &mask, &gate, &scale, &sums))
+            arguments, "Oy*z*z*z*fw*", &array, &detail, &calm, &mask, &gate, &scale, &sums))
         return NULL;
     if (take_pixels(array, 0, &view, &pixels) == 0) {
         const Py_ssize_t cells = pixels.rows * pixels.columns;
-        if (take_change(&detail, &mask, &gate, scale, cells, &change) &&
+        if (take_change(&detail, &calm, &mask, &gate, scale, cells, &change) &&
             has(&sums, cells * pixels.channels, 4) &&
             (lines = room(pixels.columns * SIDE)) != NULL) {
             Py_BEGIN_ALLOW_THREADS;
@@ -830,6 +833,7 @@ static PyObject *sum(PyObject *self, PyObject *arguments) {
         PyBuffer_Release(&view);
     }
     PyBuffer_Release(&detail);
+    PyBuffer_Release(&calm);
     PyBuffer_Release(&mask);
     PyBuffer_Release(&gate);
     PyBuffer_Release(&sums);
@@ -873,18 +877,18 @@ static PyObject *finish(PyObject *self, PyObject *arguments) {
     Pixels pixels;
     Change change;
     Finish how;
-    Py_buffer view, to, detail, mask, gate, shifts, lowest, highest;
+    Py_buffer view, to, detail, calm, mask, gate, shifts, lowest, highest;
     float scale;
     (void)self;
     if (!PyArg_ParseTuple(
-            arguments, "Oy*z*z*fy*y*y*iO(nn)", &array, &detail, &mask, &gate, &scale, &shifts,
-            &lowest, &highest, &how.margin, &output, &how.top, &how.left))
+            arguments, "Oy*z*z*z*fy*y*y*iO(nn)", &array, &detail, &calm, &mask, &gate, &scale,
+            &shifts, &lowest, &highest, &how.margin, &output, &how.top, &how.left))
         return NULL;
     how.means = shifts.buf, how.lowest = lowest.buf, how.highest = highest.buf;
     if (take_pixels(array, 0, &view, &pixels) == 0) {
         const Py_ssize_t cells = pixels.rows * pixels.columns, values = cells * pixels.channels;
-        if (take_change(&detail, &mask, &gate, scale, cells, &change) && has(&shifts, values, 4) &&
-            has(&lowest, values, 2) && has(&highest, values, 2) &&
+        if (take_change(&detail, &calm, &mask, &gate, scale, cells, &change) &&
+            has(&shifts, values, 4) && has(&lowest, values, 2) && has(&highest, values, 2) &&
             take_pixels(output, PyBUF_WRITABLE, &to, &how.out) == 0) {
             const Py_ssize_t wide = pixels.columns * pixels.channels;
             float *start = NULL;
@@ -903,6 +907,7 @@ static PyObject *finish(PyObject *self, PyObject *arguments) {
         PyBuffer_Release(&view);
     }
     PyBuffer_Release(&detail);
+    PyBuffer_Release(&calm);
     PyBuffer_Release(&mask);
     PyBuffer_Release(&gate);
     PyBuffer_Release(&shifts);

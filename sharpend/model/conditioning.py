@@ -13,7 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the field's own name
 
-from sharpend.model.cues import BANDS, CUES, FOLD_PX, REACH_PX, band_kernels, folded_luma, luma
+from sharpend.model.cues import (
+    BANDS,
+    CUES,
+    FAINT,
+    FOLD_PX,
+    REACH_PX,
+    band_kernels,
+    folded_luma,
+    luma,
+)
 from sharpend.model.folding import sum_of_nine
 
 if TYPE_CHECKING:
@@ -25,6 +34,10 @@ MASK_CELLS = REACH_PX // FOLD_PX + 2
 """Radius of the adaptive mask in cells: its kernel, the mean of the gate, its interpolation."""
 FLOOR_TIMES = 4.0
 """Local energy, in multiples of the noise floor's, at which the gate stands half open."""
+RANGE_TIMES = 150.0
+"""Squared range of 3 x 3 cells, in multiples of the noise floor's energy in the two finest bands,
+at which the gate of the trunk's detail stands half open. Over cells, not within one, because an
+edge may lie between two."""
 START_GAIN = 0.1
 """Initial value of training; at zero the gate would be closed and no gradient flow."""
 RATE = 4.0
@@ -99,6 +112,38 @@ class AdaptiveMask(nn.Module):
         gains = RATE * self.gains(F.relu(self.second(F.relu(self.first(cues)))))  # (B, BANDS)
         floor = (gains.square() * (FLOOR_TIMES * measured[:, -BANDS:] + _TINY)).sum(dim=1)
         return _filtered(folded, gains), floor
+
+
+def calm_range(measured: Tensor) -> Tensor:
+    """Compute the squared range of 3 x 3 cells at which the trunk's gate stands half open.
+
+    Args:
+        measured: B x MEASURED energies, of which the last BANDS are the noise floor's.
+
+    Returns:
+        B; 0 where the floor is no more than rounding to 8 bits leaves: there is no gate.
+    """
+    return RANGE_TIMES * (measured[:, -BANDS:][:, :2] - FAINT).clamp_min(0).sum(dim=1)
+
+
+def calm_gate(picture: Tensor, measured: Tensor) -> Tensor:
+    """Compute the gate of the trunk's detail, so that noise of calm parts is not amplified.
+
+    Args:
+        picture: B x C x H x W in [0, 1], sides multiples of the folded grid's.
+        measured: as for `calm_range`.
+
+    Returns:
+        B x 1 x H/4 x W/4, 0..1, as `sharpend.model.plain_packing.calm_gates` makes it.
+    """
+    highest, lowest = (
+        F.max_pool2d(F.max_pool2d(each, FOLD_PX), 3, stride=1, padding=1)
+        for each in (picture, -picture)
+    )
+    energy = (highest + lowest).square().mean(dim=1, keepdim=True).square()
+    floor = calm_range(measured)[:, None, None, None]
+    gate = energy / (energy + floor.square()).clamp_min(1e-30)
+    return torch.where(floor > 0, gate, torch.ones_like(gate))
 
 
 def _filtered(folded: Tensor, gains: Tensor) -> Tensor:

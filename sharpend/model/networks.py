@@ -21,7 +21,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the field's own name
 
-from sharpend.model.conditioning import MASK_CELLS, AdaptiveMask, FeatureScales
+from sharpend.model.conditioning import (
+    MASK_CELLS,
+    AdaptiveMask,
+    FeatureScales,
+    calm_gate,
+    calm_range,
+)
 from sharpend.model.cues import FOLD_PX, cues_of
 from sharpend.model.folding import sum_of_nine
 from sharpend.model.packing import Added
@@ -128,8 +134,10 @@ class SharpeningNetwork(nn.Module):
         folded = folded.to(self.head.weight.dtype, memory_format=torch.channels_last)
         # In the image's own layout: sums of two layouts take longer than the convolutions.
         trunk = self.trunk(folded, self._scales(cues)).to(picture.dtype)
-        detail = F.pixel_shuffle(trunk, GRID_PX).contiguous()
-        return detail if cues is None else detail.add_(self.mask(picture, cues, measured))
+        if cues is None or measured is None:
+            return F.pixel_shuffle(trunk, GRID_PX).contiguous()
+        detail = F.pixel_shuffle(trunk * calm_gate(picture, measured), GRID_PX).contiguous()
+        return detail.add_(self.mask(picture, cues, measured))
 
     def added(
         self, folded: Tensor, luma: Tensor | None, measured: Tensor | None, run: RunsTrunk
@@ -154,7 +162,7 @@ class SharpeningNetwork(nn.Module):
         if luma is None or measured is None:
             raise ValueError("a cued model needs luma and the measured energies of the whole image")
         mask, floor = self.mask.ungated(luma, cues, measured)
-        return Added(trunk, mask, float(floor))
+        return Added(trunk, mask, float(floor), float(calm_range(measured)))
 
     def _cues(self, measured: Tensor | None) -> Tensor | None:
         """Cues of the measured energies, B x CUES; models without cues ignore them."""

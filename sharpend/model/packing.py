@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    Change = tuple[NDArray[Any], NDArray[np.float32] | None, NDArray[np.float32] | None, float]
-    """Arguments of the passes: detail, mask, gate, scale."""
+    Cells = NDArray[np.float32] | None
+    Change = tuple[NDArray[Any], Cells, Cells, Cells, float]
+    """Arguments of the passes: detail, its gate, mask, its gate, scale."""
 
 REACH_PX = (plain.REACH + 1) * SIDE
 """Reach of the means around a cell; a tile's halo grows by this."""
@@ -49,11 +50,14 @@ class Added:
     """1 x 16 x h x w float32, of an adaptive mask before its gate."""
     floor: float = 0.0
     """Mean square of the mask at which its gate stands half open."""
+    calm: float = 0.0
+    """Squared range of 3 x 3 cells, of white 1, at which the detail's gate stands half open; 0 for
+    no gate."""
 
     def cpu(self) -> Added:
         """Return the same on the CPU."""
         mask = None if self.mask is None else self.mask.cpu()
-        return Added(self.detail.cpu(), mask, self.floor)
+        return Added(self.detail.cpu(), mask, self.floor, self.calm)
 
 
 class Packed:
@@ -187,12 +191,15 @@ class Packed:
             bits: NDArray[Any] = detail.view(torch.int16).numpy().view(np.uint16)
         else:
             bits = detail.numpy()
+        calm = None
+        if added.calm > 0:
+            calm = plain.calm_gates(self._lowest, self._highest, self.white, added.calm)
         if added.mask is None:
-            return bits, None, None, scale
+            return bits, calm, None, None, scale
         mask = added.mask.permute(0, 2, 3, 1).contiguous().numpy()
         gate = np.empty(self.size, np.float32)
         self._passes.gates(mask, self.size, added.floor, gate)
-        return bits, mask, gate, scale
+        return bits, calm, mask, gate, scale
 
     def _means(self, change: Change) -> NDArray[np.float32]:
         """Local means of a change, h x w x C, in levels of the pixels."""

@@ -117,9 +117,28 @@ def gates(mask: Floats, size: tuple[int, int], floor: float, gate: Floats) -> No
     gate[...] = (energy / whole)[..., 0]
 
 
-def sum(  # noqa: A001 - named as the compiled one
+def calm_gates(lowest: NDArray[Any], highest: NDArray[Any], top: float, floor: float) -> Floats:
+    """Compute the share of signal above noise of each cell, 0..1, by the range of 3 x 3 cells.
+
+    Args:
+        lowest: of each cell, h x w x C, as `survey` makes it.
+        highest: likewise.
+        top: the pixels' white.
+        floor: squared range, of white 1, mean of the channels, at which a gate stands half open.
+
+    Returns:
+        h x w.
+    """
+    ranges = extreme_of_nine(np.maximum, highest) - extreme_of_nine(np.minimum, lowest)
+    squares = (ranges * np.float32(1 / top)) ** 2
+    energy = (total(list(np.moveaxis(squares, 2, 0))) * np.float32(1 / squares.shape[2])) ** 2
+    return np.asarray(energy / np.maximum(energy + np.float32(floor**2), np.float32(1e-30)))
+
+
+def sum(  # noqa: A001, PLR0913, PLR0917 - named and called as the compiled one
     pixels: Levels,
     detail: Floats | NDArray[np.uint16],
+    calm: Floats | None,
     mask: Floats | None,
     gate: Floats | None,
     scale: float,
@@ -130,13 +149,14 @@ def sum(  # noqa: A001 - named as the compiled one
     Args:
         pixels: as for `survey`.
         detail: h x w x 3 x 16 float32, or uint16 for the bits of bfloat16, what is added.
+        calm: h x w, scales the detail of each cell; None for one.
         mask: h x w x 16, added to every channel, times `gate`; None for neither.
         gate: h x w, interpolated between the centres of the cells.
         scale: of detail and mask, to the range of the pixels.
         sums: h x w x C.
     """
     unit = np.float32(steps_per_level(pixels.dtype))
-    change = change_of(cells_of(pixels), detail, mask, gate, scale)
+    change = change_of(cells_of(pixels), detail, calm, mask, gate, scale)
     sums[...] = np.rint(change * unit).astype(np.int32).sum(axis=-1, dtype=np.int32)
 
 
@@ -162,6 +182,7 @@ def means(sums: NDArray[np.int32], size: tuple[int, int, int], scale: float, mad
 def finish(  # noqa: D417, PLR0913, PLR0917 - called as the compiled one; the rest as for `sum`
     pixels: Levels,
     detail: Floats | NDArray[np.uint16],
+    calm: Floats | None,
     mask: Floats | None,
     gate: Floats | None,
     scale: float,
@@ -184,7 +205,7 @@ def finish(  # noqa: D417, PLR0913, PLR0917 - called as the compiled one; the re
         at: row and column of the part's first cell.
     """
     cells = cells_of(pixels)
-    change = change_of(cells, detail, mask, gate, scale) - interpolated(shifts)
+    change = change_of(cells, detail, calm, mask, gate, scale) - interpolated(shifts)
     top = np.float32(white(pixels.dtype))
     least = np.maximum(extreme_of_nine(np.minimum, lowest) - np.float32(margin), 0)[..., None]
     most = np.minimum(extreme_of_nine(np.maximum, highest) + np.float32(margin), top)[..., None]
@@ -204,6 +225,7 @@ def steps_per_level(dtype: np.dtype[Any]) -> int:
 def change_of(
     cells: NDArray[Any],
     detail: Floats | NDArray[np.uint16],
+    calm: Floats | None,
     mask: Floats | None,
     gate: Floats | None,
     scale: float,
@@ -213,6 +235,7 @@ def change_of(
     Args:
         cells: h x w x C x 16, the pixels.
         detail: as for `sum`.
+        calm: likewise.
         mask: likewise.
         gate: likewise.
         scale: likewise.
@@ -224,6 +247,8 @@ def change_of(
     if detail.dtype == np.uint16:
         detail = (detail.astype(np.uint32) << 16).view(np.float32)
     added = detail.reshape(height, width, COLOURS, CELL)
+    if calm is not None:
+        added = added * calm.reshape(height, width, 1, 1)
     if mask is not None and gate is not None:
         added = added + mask.reshape(height, width, 1, CELL) * interpolated(gate[..., None])
     change = kept(added * np.float32(scale), cells)
