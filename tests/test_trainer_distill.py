@@ -336,6 +336,21 @@ def test_the_fourier_term_is_that_of_numpy() -> None:
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_the_ssim_term_is_the_mean_over_images_and_channels() -> None:
+    """One image that is the opposite in one channel is clipped there, and weighs as any other."""
+    output, target = torch.rand(2, 2, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+    output[0] = target[0] + 0.1 * output[0]
+    output[1, 1] = 1 - target[1, 1]
+    clipped = [
+        max(0.0, compute_ssim(*(one[None, None] for one in channels)).item())
+        for image in zip(output, target, strict=True)
+        for channels in zip(*image, strict=True)
+    ]
+    assert min(clipped) == 0
+    loss = training_loss(output, target, None, LossWeights(target_ssim=1.0))
+    assert loss.item() == pytest.approx(1 - np.mean(clipped), abs=1e-5)
+
+
 def test_losses_are_float32_under_autocast() -> None:
     """Low precision of the output does not lower the precision of the loss."""
     output, target = torch.rand(2, 1, 3, 16, 16, generator=torch.Generator().manual_seed(0))

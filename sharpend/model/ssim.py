@@ -76,9 +76,15 @@ def _in_float32(
         )
     with torch.autocast(output.device.type, enabled=False):
         window = _window(output.shape[1], output.device)
-        return measure(
-            output.float(), target.float(), data_range=1.0, win=window, size_average=False
-        )
+        images = (_laid_out(image.float()) for image in (output, target))
+        return measure(*images, data_range=1.0, win=window, size_average=False)
+
+
+def _laid_out(images: Tensor) -> Tensor:
+    """Lay channels last on a CPU, where the library's filters then run several times as fast."""
+    if images.device.type != "cpu":
+        return images
+    return images.contiguous(memory_format=torch.channels_last)
 
 
 @cache

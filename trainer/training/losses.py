@@ -103,7 +103,9 @@ def squared(output: Tensor, reference: Tensor) -> Tensor:
 
 def structural(output: Tensor, reference: Tensor) -> Tensor:
     """1 - SSIM, its contrast-structure term clipped at zero."""
-    return (1 - compute_ssim(output, reference, nonnegative=True)).mean()
+    # As channels of one image: the same mean over all of them, and filtered faster.
+    stacked = (images.flatten(0, 1).unsqueeze(0) for images in (output, reference))
+    return 1 - compute_ssim(*stacked, nonnegative=True).squeeze(0)
 
 
 def spectral(output: Tensor, reference: Tensor) -> Tensor:
