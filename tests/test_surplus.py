@@ -10,7 +10,7 @@ import zlib
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import imagecodecs
 import numpy as np
@@ -19,7 +19,7 @@ from PIL import Image
 
 from sharpend.errors import ImageRefusedError
 from sharpend.imaging import extras
-from sharpend.imaging.containers import jpegwalk, lzw, riff
+from sharpend.imaging.containers import jpegwalk, jxlframes, jxlheader, lzw, riff, surplus
 from sharpend.imaging.containers.pngchunks import HEADER_END, SIGNATURE, chunk
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata import pngtext, xmp
@@ -119,6 +119,31 @@ def jxl(hidden: bytes) -> bytes:
     return encoded[encoded.index(b"\xff\n") :] + hidden
 
 
+def moving_jxl(hidden: bytes, *, lossless: bool = True, alpha: bool = False) -> bytes:
+    """An animation of three frames with something behind the last one."""
+    still = np.dstack([COLOURS, GRAY]) if alpha else COLOURS
+    frames = np.stack([still, still[::-1], still[:, ::-1]])
+    encoded = bytes(imagecodecs.jpegxl_encode(frames, lossless=lossless))
+    return encoded[encoded.index(b"\xff\n") :] + hidden
+
+
+def moving_avif(hidden: bytes, *, place: str) -> bytes:
+    """A sequence with something behind its media data's samples, or at the end of the last one."""
+    alpha = np.full_like(GRAY, 200)
+    frames = [Image.fromarray(np.dstack([COLOURS[::step], alpha])) for step in (1, -1)]
+    file = BytesIO()
+    frames[0].save(file, "AVIF", save_all=True, append_images=frames[1:], duration=100)
+    data = file.getvalue() + hidden
+    at = data.rindex(b"mdat") - 4
+    size = int.from_bytes(data[at : at + 4]) + len(hidden)
+    data = data[:at] + size.to_bytes(4) + data[at + 4 :]
+    if place == "sample":
+        at = data.index(b"stsz") + 4 + 12 + 4  # the size of the second frame
+        size = int.from_bytes(data[at : at + 4]) + len(hidden)
+        data = data[:at] + size.to_bytes(4) + data[at + 4 :]
+    return data
+
+
 def tiff(hidden: bytes, *, place: str) -> bytes:
     """A TIFF with something in a gap, or in an uncompressed strip behind its rows."""
     made = Tiff()
@@ -149,6 +174,8 @@ HIDING: dict[str, Hiding] = {
     "HEIC item": partial(iso, target="HEIF", is_item=True),
     "JPEG": jpeg,
     "JPEG XL": jxl,
+    "AVIF sequence": partial(moving_avif, place="gap"),
+    "AVIF sample": partial(moving_avif, place="sample"),
     "TIFF gap": partial(tiff, place="gap"),
     "TIFF strip": partial(tiff, place="strip"),
 }
@@ -163,6 +190,59 @@ def test_hidden_bytes_are_a_loss(name: str) -> None:
     (loss,) = picture.losses
     assert abs(int(loss.split()[0]) - len(HIDDEN)) <= 3  # a decoder may do without the last bytes
     assert decoded(written(picture), ALL).losses == ()
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("lossless", [False, True])
+def test_bytes_behind_a_moving_jpeg_xl_are_a_loss(*, lossless: bool, alpha: bool) -> None:
+    """Beside its frames but the first, which are none that can be written."""
+    policies, lost = Policies(frames=Frames.FIRST), "its frames but the first were not kept"
+    for hidden in (b"", bytes(16)):
+        data = moving_jxl(hidden, lossless=lossless, alpha=alpha)
+        assert decoded(data, policies).losses == (lost,)
+    behind, further = decoded(moving_jxl(HIDDEN, lossless=lossless, alpha=alpha), policies).losses
+    assert {behind, further} == {
+        lost,
+        "16 bytes of unknown data in its compressed pixels are not in the output",
+    }
+
+
+@pytest.mark.parametrize("effort", [1, 4, 7])
+@pytest.mark.parametrize(
+    "options",
+    [{"lossless": True}, {"distance": 0.5}, {"distance": 15}, {"distance": 1, "decodingspeed": 1}],
+)
+def test_the_end_of_jpeg_xl_frames_is_told_without_decoding(
+    effort: int, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever their headers have: patches, filters, passes, many groups, other depths."""
+    text = np.full((300, 700), 255, np.uint8)
+    for at in range(0, 680, 20):
+        text[at % 290 : at % 290 + 9, at : at + 9] = np.eye(9) * 255
+    deep = np.arange(60_000, dtype=np.uint16).reshape(200, 300)
+    for pixels in (COLOURS, text, deep, np.tile(COLOURS, (20, 30, 1)), np.dstack([COLOURS, GRAY])):
+        encoded = bytes(imagecodecs.jpegxl_encode(pixels, effort=effort, **options))
+        stream = encoded[encoded.index(b"\xff\n") :]
+        with monkeypatch.context() as patch:
+            patch.setattr(imagecodecs, "jpegxl_decode", None)
+            found = jxlframes.held(stream, jxlheader.header_of(stream[:1024]))
+        assert found == surplus.Held(len(stream), 0)
+
+
+def test_a_still_that_is_no_frame_of_its_sequence_is_a_loss() -> None:
+    """So are tracks that are not shown; both are named."""
+    data = moving_avif(b"", place="gap")
+    at = data.index(b"iloc") + 18  # the extent of the primary image
+    offset, size = struct.unpack_from(">II", data, at)
+    both = size + int.from_bytes(data[data.index(b"stsz") + 20 :][:4])
+    other = data[:at] + struct.pack(">II", offset, both) + data[at + 8 :]
+    (loss,) = decoded(other, ALL).losses
+    assert loss == "its still image, which is no frame of its animation, was not kept"
+    alpha = data.index(b"auxv", data.index(b"trak", data.index(b"trak") + 4))
+    owner = data.index(b"auxl", data.index(b"moov"))
+    sound = bytearray(data)
+    sound[alpha : alpha + 4], sound[owner : owner + 4] = b"soun", b"cdsc"
+    assert decoded(bytes(sound), ALL).losses == ("its further track (soun) was not kept",)
 
 
 @pytest.mark.skipif(jpegwalk.COMPILED is None, reason="no C compiler at installation")

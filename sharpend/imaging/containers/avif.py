@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from sharpend.imaging.containers import avifdeep, isobmff, pillow, trailers
+from sharpend.imaging.containers import avifdeep, isobmff, isotracks, pillow, trailers
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.geometry import check_square, crop_notes, crop_of, size_of
 from sharpend.imaging.containers.itemdata import metadata_of, notes_of, with_exif, without_exif
@@ -46,6 +46,7 @@ _QUALITIES = (85, 95, 100)
 """A file written at quality 75 comes out 1.2 times as large at 85, 43.5 dB from what was read."""
 _EXACT_ALPHA: Options = {"codec": "aom", "advanced": {"alpha:lossless": "1"}}
 _SOFTWARE = 0x0131
+_STILL = "its animation was written as a still image"
 _NO_ALPHA = "its alpha channel, which hides nothing, was not kept"
 
 
@@ -162,14 +163,25 @@ def _read(source: Source) -> Picture:
     crop = crop_of(image)
     reading = replace(_READING, carried=partial(_carried, items, data))
     shown = without_exif(with_essential(isobmff.without_cut_padding(data)))
-    picture = reading(replace(source, data=shown)).with_notes(((), trailers.unknown(behind)))
-    has_notes = len(picture.frames) > 1 or bool(picture.losses)
-    left = left_out(data, items, has_frame_notes=has_notes)
+    picture = reading(replace(source, data=shown))
+    is_deep = source.header.bits > 8  # noqa: PLR2004 - bits; of these the primary image is read
+    is_sequence = isotracks.is_sequence(data) and (not is_deep or bool(picture.losses))
+    lost = [((), trailers.unknown(behind)), left_out(data, items, is_sequence=is_sequence)]
+    if is_sequence and not is_deep:
+        lost.append(_of_sequence(data, items, len(picture.frames) + len(picture.losses)))
     frames = [_cropped(frame, crop) for frame in picture.frames] if crop else picture.frames
     opaque = [_has_idle_alpha(frame) for frame in frames]
     frames = [replace(each, alpha=None) if all(opaque) else each for each in frames]
     notes = [_NO_ALPHA] * all(opaque), ()
-    return picture.with_frames(frames).with_notes(left, crop_notes(image, crop), notes)
+    return picture.with_frames(frames).with_notes(*lost, crop_notes(image, crop), notes)
+
+
+def _of_sequence(data: bytes, items: Items, count: int) -> tuple[list[str], list[str]]:
+    """List what a sequence of so many frames hides: notes and losses."""
+    place = items.places.get(items.primary)
+    extents = [(at, at + length) for at, length in place.extents] if place else []
+    notes = [_STILL] * (count == 1)
+    return notes, isotracks.lost_still(isotracks.tracks_of(data), extents)
 
 
 def _has_idle_alpha(frame: Frame) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sharpend.imaging.containers.surplus import Held, count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from sharpend.imaging.containers.items import Items
 
@@ -32,9 +32,15 @@ _ENCODER = b"x265"
 """In the message that an encoder leaves of itself."""
 
 
-def held(items: Items, data: bytes) -> list[Held]:
-    """Count what the items of the primary image and of its alpha channel hold beside pixels."""
-    found = []
+def held(items: Items, data: bytes, samples: Iterable[tuple[int, int]] = ()) -> list[Held]:
+    """Count what the items of the primary image and of its alpha channel hold beside pixels.
+
+    Args:
+        items: of the file.
+        data: the file.
+        samples: places of further images in AV1, the frames of a sequence.
+    """
+    found = [Held(0, sum(_of_av1(data[start:end]))) for start, end in samples]
     for number in _numbers(items):
         kind, content = items.kind_of(number), items.content(number, data)
         if kind == b"av01":

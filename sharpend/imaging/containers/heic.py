@@ -164,7 +164,7 @@ def _read(source: Source) -> Picture:
     data, behind = isobmff.divided(source.data)
     items = items_of(Reader(BytesIO(data)))
     image = items.image(items.primary)
-    lost = [left_out(data, items, has_frame_notes=False), crop_notes(image, crop_of(image))]
+    lost = [left_out(data, items, is_sequence=False), crop_notes(image, crop_of(image))]
     shown = codedunits.without_tails(items, isobmff.without_cut_padding(data))
     picture = _READING(replace(source, data=shown))
     return picture.with_notes(*lost, ((), trailers.unknown(behind)))

@@ -17,7 +17,7 @@ import numpy as np
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import color
-from sharpend.imaging.containers import pillow, surplus, trailers
+from sharpend.imaging.containers import jxlframes, pillow, surplus, trailers
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.isobmff import boxes, check_whole, divided
 from sharpend.imaging.containers.jxlheader import SIGNATURE, header_of, with_colours
@@ -137,17 +137,10 @@ def _read(source: Source) -> Picture:
 
 
 def _behind_pixels(data: bytes, header: JxlHeader) -> list[str]:
-    """List the loss of bytes behind the codestream; those of an animation are not looked at."""
+    """List the loss of bytes behind the codestream."""
     stream = b"".join(_stream_parts(Reader(BytesIO(data)), len(data)))
-
-    def suffices(length: int) -> bool:
-        try:
-            imagecodecs.jpegxl_decode(stream[:length])
-        except (imagecodecs.JpegxlError, ValueError):
-            return False
-        return True
-
-    return [] if header.animated else surplus.named([surplus.by_trial(stream, suffices)])[1]
+    held = jxlframes.held(stream, header)
+    return surplus.named([held] if held else [])[1]
 
 
 def _check(source: Source, header: JxlHeader) -> None:

@@ -14,7 +14,7 @@ from io import BytesIO
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from sharpend.imaging.containers import codedunits, isobmff, surplus
+from sharpend.imaging.containers import codedunits, isobmff, isotracks, surplus
 from sharpend.imaging.containers.itemdata import XMP_TYPE
 from sharpend.imaging.metadata.blocks import CREDENTIALS
 from sharpend.imaging.reading import Reader
@@ -22,6 +22,7 @@ from sharpend.imaging.reading import Reader
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from sharpend.imaging.containers.isotracks import Tracks
     from sharpend.imaging.containers.items import Item, Items
 
 _LAYOUT = frozenset(b"ftyp styp meta mdat free skip wide pdin".split())
@@ -54,20 +55,25 @@ class LeftOut(NamedTuple):
     """Content."""
 
 
-def left_out(data: bytes, items: Items, *, has_frame_notes: bool) -> LeftOut:
+def left_out(data: bytes, items: Items, *, is_sequence: bool) -> LeftOut:
     """Name everything in a whole file that is neither carried nor layout.
 
     Args:
         data: the file.
         items: its items.
-        has_frame_notes: its image sequence is carried as an animation, or noted as lost.
+        is_sequence: its image sequence is carried as an animation, or noted as lost.
     """
-    notes, losses = _boxes(data, has_frame_notes=has_frame_notes)
+    notes, losses = _boxes(data, is_sequence=is_sequence)
+    tracks = isotracks.tracks_of(data)
     things = [*_items(items), *_groups(data)]
+    things += [(name, True) for name in tracks.lost()] if is_sequence else []
     notes += _counted(name for name, is_content in things if not is_content)
     losses += _counted(name for name, is_content in things if is_content)
-    losses += surplus.named(codedunits.held(items, data))[1]
-    unclaimed = _unclaimed(data, items)
+    shown = (place for track in tracks.shown() for place in track.samples) if is_sequence else ()
+    claimed = _extents(items, len(data), is_in_file=True)
+    frames = [place for place in shown if place not in claimed]
+    losses += surplus.named(codedunits.held(items, data, frames))[1]
+    unclaimed = _unclaimed(data, items, tracks)
     losses += [f"{unclaimed} bytes of its media data belong to no item: they were not kept"] * bool(
         unclaimed
     )
@@ -79,7 +85,7 @@ def left_out(data: bytes, items: Items, *, has_frame_notes: bool) -> LeftOut:
     return LeftOut(tuple(dict.fromkeys(notes)), tuple(dict.fromkeys(losses)))
 
 
-def _boxes(data: bytes, *, has_frame_notes: bool) -> tuple[list[str], list[str]]:
+def _boxes(data: bytes, *, is_sequence: bool) -> tuple[list[str], list[str]]:
     """Name the boxes beside description and media data; notes and losses."""
     notes, losses = [], []
     for box in islice(isobmff.boxes(Reader(BytesIO(data))), _MOST_BOXES):
@@ -89,7 +95,7 @@ def _boxes(data: bytes, *, has_frame_notes: bool) -> tuple[list[str], list[str]]
             number = data[box.start : box.start + _UUID_BYTES].hex()
             losses.append(f"its data of an unknown kind (uuid {number}) was not kept")
         elif box.kind in _VIDEOS:
-            losses += [f"its {_VIDEOS[box.kind]} was not kept"] * (not has_frame_notes)
+            losses += [f"its {_VIDEOS[box.kind]} was not kept"] * (not is_sequence)
         elif box.kind not in _LAYOUT:
             losses.append(f"its data of an unknown kind ({_text(box.kind)}) was not kept")
     if isobmff.without_cut_padding(data) != data:
@@ -97,24 +103,28 @@ def _boxes(data: bytes, *, has_frame_notes: bool) -> tuple[list[str], list[str]]
     return notes, losses
 
 
-def _unclaimed(data: bytes, items: Items) -> int:
-    """Count the bytes of media data that no item has; a sequence has its own part of them."""
+def _unclaimed(data: bytes, items: Items, tracks: Tracks) -> int:
+    """Count the bytes of media data that no item and no sample of a track has."""
     found = list(islice(isobmff.boxes(Reader(BytesIO(data))), _MOST_BOXES))
-    if any(box.kind in _VIDEOS for box in found):
+    if not tracks.is_complete or any(box.kind == b"moof" for box in found):
         return 0
-    extents = [
-        (place.method, offset, offset + length if length else len(data))
-        for place in items.places.values()
-        for offset, length in place.extents
-    ]
-    in_file, in_meta = (
-        [(start, end) for method, start, end in extents if method == wanted] for wanted in (0, 1)
-    )
+    in_meta = _extents(items, len(items.inner), is_in_file=False)
     count = surplus.unclaimed(items.inner, in_meta, 0, len(items.inner))
+    claimed = {*_extents(items, len(data), is_in_file=True), *tracks.samples}
     for box in found:
         if box.kind == b"mdat":
-            count += surplus.unclaimed(data, in_file, box.start, min(box.end, len(data)))
+            count += surplus.unclaimed(data, claimed, box.start, min(box.end, len(data)))
     return count
+
+
+def _extents(items: Items, size: int, *, is_in_file: bool) -> list[tuple[int, int]]:
+    """List the places of all items that lie in the file, or in its description."""
+    return [
+        (offset, offset + length if length else size)
+        for place in items.places.values()
+        if place.method == (0 if is_in_file else 1)
+        for offset, length in place.extents
+    ]
 
 
 def _groups(data: bytes) -> Iterator[tuple[tuple[str, str], bool]]:
