@@ -2,8 +2,7 @@
 
 Owns what a reader of the log may rely on; the tables of config/README.md are made from it. A key is
 described as `type, unit: meaning`. Every line has `event`, `level` and `timestamp` besides. The
-values are filled in where an event is emitted: those of images in `daemon.outcomes`, those of
-`report.published` in `daemon.status`, those of folders in `daemon.folder`.
+values are filled in where an event is emitted, those of images in `daemon.outcomes`.
 """
 
 from __future__ import annotations

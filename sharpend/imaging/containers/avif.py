@@ -176,11 +176,11 @@ def _read(source: Source) -> Picture:
     return picture.with_frames(frames).with_notes(*lost, crop_notes(image, crop), notes)
 
 
-def _of_sequence(data: bytes, items: Items, count: int) -> tuple[list[str], list[str]]:
+def _of_sequence(data: bytes, items: Items, count: int) -> tuple[tuple[str, ...], list[str]]:
     """List what a sequence of so many frames hides: notes and losses."""
     place = items.places.get(items.primary)
     extents = [(at, at + length) for at, length in place.extents] if place else []
-    notes = [_STILL] * (count == 1)
+    notes = (_STILL,) * (count == 1)
     return notes, isotracks.lost_still(isotracks.tracks_of(data), extents)
 
 
