@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from sharpend.ledger.reader import LedgerReader
+from sharpend.ledger.records import State
 from tests.conftest import photograph
 from tests.daemons import Daemon, configured, temps, until
 from tests.students import agreeing
@@ -130,8 +131,11 @@ class Rig:
 
         def ended() -> bool:
             assert daemon.process.poll() is None, "the daemon has ended"
-            counts = self.counts()
-            return counts["disposed"] + counts["quarantined"] >= count
+            with LedgerReader.read_only(self.state) as ledger:
+                states = ledger.counts()
+                over = states[State.DISPOSED] + states[State.QUARANTINED]
+                # The ledger has a refusal before the file that tells its reason is written.
+                return over >= count and all(entry.note for entry in ledger.quarantined())
 
         until(ended, within_s=within_s, every_s=LOOK_EVERY_S)
 
