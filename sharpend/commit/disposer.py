@@ -155,7 +155,6 @@ class Ending:
             warning="; ".join(filter(None, reasons)),
             copied=self.copied.paths,
             archived=self.archived.paths,
-            keeps_source=bool(self.disposed.kept_reason),
         )
 
 

@@ -66,8 +66,6 @@ class Committed:
     """Sidecars that followed the source, below the archive."""
     disposal_pending: bool = False
     """True where the source cannot be disposed of yet; `recover` tries again."""
-    keeps_source: bool = False
-    """True where the source stays for good, against the policy of its folder."""
     is_copy: bool = False
     """True where the output is a copy of the input."""
 
