@@ -357,22 +357,6 @@ def test_a_lossless_cut_out_has_no_ring_to_look_for(name: str) -> None:
     assert not read(EXACT[name](cut_out(blurred(), SOFT))).lossy
 
 
-def test_nearly_transparent_colours_come_nearer_by_one_level_that_shows() -> None:
-    """In a lossy output alone, at each depth; those under alpha 0 all the way."""
-    for dtype in (np.uint8, np.uint16, np.float32):
-        limit = white(np.dtype(dtype))
-        alpha: Pixels = (np.arange(256) / 255 * limit).astype(dtype)[np.newaxis]
-        pixels: Pixels = np.where(alpha < limit / 8, 0, limit).astype(dtype)[..., np.newaxis]
-        frame = Frame(pixels, alpha)
-        shown = fill(frame)
-        assert np.array_equal(shown.stored(frame, shown.pixels).pixels, pixels)
-        moved = levels(shown.stored(frame, shown.pixels, is_lossy=True).pixels)[0, :32, 0]
-        assert moved[0] == 255
-        seen = moved * np.arange(32) / 255
-        assert seen.max() <= 1 + 1e-4
-        assert seen[1:].min() > 0.8
-
-
 @cache
 def model() -> Sharpener:
     """The default model."""

@@ -56,9 +56,8 @@ class FilledFrame:
         Args:
             frame: the one that these colours are of.
             sharpened: the shape and dtype of `pixels`.
-            is_lossy: its encoder changes colours. Then hidden ones come as near to the filled ones
-                as shows by at most one level of 8 bits, those under alpha 0 all the way: an edge to
-                the stored ones would ring into what is visible.
+            is_lossy: its encoder changes colours. Then those under alpha 0 are the filled ones: an
+                edge to the stored ones would ring into what is visible.
 
         Returns:
             The frame with new values where a visible pixel changed, multiplied by alpha if it is
@@ -72,9 +71,9 @@ class FilledFrame:
         if frame.premultiplied:
             sharpened = _multiplied(sharpened, frame.alpha)
         pixels = np.where(changed, sharpened, frame.pixels)
-        if is_lossy and self.visible is not None:
-            hidden = ~self.visible
-            pixels[hidden] = _nearer(pixels[hidden], self.pixels[hidden], frame.alpha[hidden])
+        if is_lossy:
+            hidden = frame.alpha == 0
+            pixels[hidden] = self.pixels[hidden]
         return frame.with_pixels(pixels)
 
     def calmed(self, sharpened: NDArray[Depth]) -> NDArray[Depth]:
@@ -132,17 +131,6 @@ def keeps_bound(pixels: NDArray[Sample], alpha: NDArray[Sample]) -> bool:
     level = alpha.dtype.type(white(alpha.dtype) / 255)
     room = np.minimum(alpha, alpha.dtype.type(white(alpha.dtype)) - level) + level
     return bool((pixels <= room[:, :, np.newaxis]).all())
-
-
-def _nearer(
-    stored: NDArray[Sample], filled: NDArray[Sample], alpha: NDArray[Sample]
-) -> NDArray[Sample]:
-    """Move colours, N x C, towards the filled ones, as far as shows by a level at this alpha, N."""
-    limit, level = white(alpha.dtype), white(alpha.dtype) / 255
-    room = (level * limit / np.maximum(alpha, level))[:, np.newaxis]
-    room = room if alpha.dtype == np.float32 else np.floor(room)
-    values = stored.astype(np.float64)
-    return np.asarray(filled.clip(values - room, values + room), stored.dtype)
 
 
 def _ring_levels(added: NDArray[np.float32], counts: NDArray[np.bool_]) -> NDArray[np.float32]:
