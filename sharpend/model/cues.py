@@ -31,12 +31,20 @@ REACH_PX = 8
 """Radius of the widest blur's kernel: a multiple of FOLD_PX of at least three sigmas."""
 LUMA = (0.299, 0.587, 0.114)
 """Weights of the channels, of BT.601."""
-MEASURED = 3 * BANDS
-"""Numbers measured of an image: three energies each of the whole, its structure and its floor."""
-CUES = 6
+RINGS = 12
+"""Rings of spatial frequency whose power is measured (`sharpend.model.spectrum`)."""
+MEASURED = RINGS + 3 * BANDS
+"""Numbers measured of an image: power of its rings, and three energies each of the whole, its
+structure and its floor."""
+CUES = 6 + RINGS - 1
 """Numbers that a model is given, made of the measured ones by `cues_of`."""
 FAINT = (0.4 / 255) ** 2
 """Energy that rounding to 8 bits leaves in any image; lower values are rounding noise."""
+FAINT_POWER = (0.25 / 255) ** 2
+"""Likewise the power of a ring: three quarters of the variance of rounding to 8 bits."""
+_FALLS = (2.06, 1.50, 1.29, 1.10, 0.95, 0.72, 0.49, 0.43, 0.67, 0.25, 0.12)
+_SPREADS = (0.81, 0.82, 0.77, 0.67, 0.65, 0.58, 0.49, 0.36, 0.67, 0.31, 0.22)
+"""Mean and standard deviation of the fall of log power from ring to ring, in the photo mixture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,8 @@ class Cues:
     """Over the calmest tiles: what noise and compression leave there."""
     noise: tuple[float, ...] = (0.0,) * BANDS
     """Of each band by itself: the energy that FLOOR_SHARE of the tiles do not exceed."""
+    spectrum: tuple[float, ...] = (0.0,) * RINGS
+    """Power of each ring of spatial frequency, the lowest first."""
     enlarged: bool | None = None
     """True if the image is exactly a bicubic enlargement by four; None if that was not tested."""
 
@@ -71,7 +81,7 @@ class Cues:
 
     def tensor(self) -> Tensor:
         """Convert the measured numbers to a 1 x MEASURED float32 tensor."""
-        return torch.tensor([[*self.whole, *self.structure, *self.floor]])
+        return torch.tensor([[*self.spectrum, *self.whole, *self.structure, *self.floor]])
 
 
 def cues_of(measured: Tensor) -> Tensor:
@@ -82,26 +92,33 @@ def cues_of(measured: Tensor) -> Tensor:
 
     Returns:
         B x CUES: logarithms of neighbouring bands' ratios over the whole image and over its
-        structure less the noise floor, of the finest band's level, and of the floor's.
+        structure less the noise floor, of the finest band's level, and of the floor's; then the
+        falls of log power from ring to ring.
     """
-    whole, structure, floor = torch.log(_above_floor(measured) + FAINT).unbind(dim=1)
-    return torch.stack(
-        [
-            whole[:, 0] - whole[:, 1] + 1,
-            whole[:, 1] - whole[:, 2] + 0.5,
-            (whole[:, 0] + 9) / 3,
-            structure[:, 0] - structure[:, 1] + 1,
-            structure[:, 1] - structure[:, 2] + 0.5,
-            (floor[:, 0] + 12) / 3,
-        ],
-        dim=1,
-    )
+    power, energies = measured.split((RINGS, 3 * BANDS), dim=1)
+    whole, structure, floor = torch.log(_above_floor(energies) + FAINT).unbind(dim=1)
+    bands = [
+        whole[:, 0] - whole[:, 1] + 1,
+        whole[:, 1] - whole[:, 2] + 0.5,
+        (whole[:, 0] + 9) / 3,
+        structure[:, 0] - structure[:, 1] + 1,
+        structure[:, 1] - structure[:, 2] + 0.5,
+        (floor[:, 0] + 12) / 3,
+    ]
+    return torch.cat([torch.stack(bands, dim=1), _falls(power)], dim=1)
 
 
-def _above_floor(measured: Tensor) -> Tensor:
+def _above_floor(energies: Tensor) -> Tensor:
     """B x 3 x BANDS: whole, structure less floor, floor."""
-    whole, structure, floor = measured.reshape(-1, 3, BANDS).unbind(dim=1)
+    whole, structure, floor = energies.reshape(-1, 3, BANDS).unbind(dim=1)
     return torch.stack([whole, (structure - floor).clamp_min(0), floor], dim=1)
+
+
+def _falls(power: Tensor) -> Tensor:
+    """Falls of log power from ring to ring, standardised: B x (RINGS - 1)."""
+    level = torch.log(power + FAINT_POWER)
+    falls = level[:, :-1] - level[:, 1:]
+    return (falls - falls.new_tensor(_FALLS)) / falls.new_tensor(_SPREADS)
 
 
 def luma(picture: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from sharpend.imaging.depth import Depth, white
 from sharpend.imaging.enlarged import is_enlarged
 from sharpend.model.bands import energies
 from sharpend.model.cues import BANDS, FOLD_PX, REACH_PX, Cues
+from sharpend.model.spectrum import spectrum
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +47,8 @@ def measure(pixels: NDArray[Depth], visible: NDArray[np.bool_] | None = None) ->
         Energies that are all zero where nothing is visible; `enlarged` is None.
     """
     tiles, weights = zip(*_strips(pixels, visible), strict=True)
-    return _pooled(torch.cat(tiles), torch.cat(weights))
+    pooled = _pooled(torch.cat(tiles), torch.cat(weights))
+    return replace(pooled, spectrum=spectrum(pixels, visible))
 
 
 def tested_for_enlargement(

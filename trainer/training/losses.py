@@ -1,7 +1,7 @@
 """Losses of training: the report's MSE + SSIM against the teacher, and further terms.
 
 All terms are computed in float32 with autocast off, on images in [0, 1]. Natural values of one
-term are about 1e-3 for MSE, 2e-2 for L1 and FFT, 5e-2 to 2e-1 for 1 - SSIM.
+term are about 1e-3 for MSE, 2e-2 for L1 and FFT, 5e-2 to 2e-1 for 1 - SSIM, -3.5 for log MSE.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 KNEE = 0.02
 """Transition of Charbonnier's loss from quadratic to linear: about five levels of 255."""
+LEAST_MSE = 3e-5
+"""Squared difference of 45 dB, below which images count as equal in the logarithm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,9 @@ class LossWeights:
     """Mean squared difference to the original."""
     target_ssim: float = 0.0
     """1 - SSIM to the original (Wang et al. 2004)."""
+    target_log_mse: float = 0.0
+    """Mean over the images of log10 of their squared difference to the original: PSNR as a loss
+    (NAFNet, arXiv:2204.04676), so that slight softness weighs as much as heavy one."""
     target_fft: float = 0.0
     """Mean absolute difference of Fourier coefficients (MIMO-UNet, arXiv:2108.05054, eq. 9)."""
     target_charbonnier: float = 0.0
@@ -72,6 +77,7 @@ def training_loss(
         (weights.target_l1, absolute, target),
         (weights.target_mse, squared, target),
         (weights.target_ssim, structural, target),
+        (weights.target_log_mse, log_squared, target),
         (weights.target_fft, spectral, target),
         (weights.target_charbonnier, charbonnier, target),
         (weights.teacher_l1, absolute, taught),
@@ -99,6 +105,12 @@ def charbonnier(output: Tensor, reference: Tensor) -> Tensor:
 def squared(output: Tensor, reference: Tensor) -> Tensor:
     """MSE: the mean squared difference."""
     return (output - reference).square().mean()
+
+
+def log_squared(output: Tensor, reference: Tensor) -> Tensor:
+    """Mean over images of log10(MSE + LEAST_MSE): a tenth of the negative PSNR, in dB."""
+    error = (output - reference).square().mean(dim=(1, 2, 3))
+    return (error + LEAST_MSE).log10().mean()
 
 
 def structural(output: Tensor, reference: Tensor) -> Tensor:
