@@ -64,7 +64,7 @@ PACKAGES = {
     " detection codec files contents preview metadata_policy sheet",
     "model": "folding cues conditioning cells plain_packing passes packing networks tiling"
     " crispness shipped weights trial installed runtimes openvino_runtime cuda_runtime device ssim"
-    " bands measuring softness sharpener precision",
+    " bands spectrum measuring softness sharpener precision",
     "benchmark": "figures memory process rounds images serve networks live once whole batches"
     " watched cluster peer peers plain codecs sections plots",
     "ledger": "sql counts_sql operator_sql case_folding schema clean_shutdown candidates records"

@@ -15,6 +15,7 @@ from sharpend.imaging.filters import degrade
 from sharpend.model.bands import energies
 from sharpend.model.cues import (
     BANDS,
+    CUES,
     LUMA,
     REACH_PX,
     SIGMAS_PX,
@@ -113,12 +114,12 @@ def test_hidden_pixels_count_for_nothing() -> None:
     rng = np.random.default_rng(0)
     pixels = astronaut().copy()
     visible = np.ones(pixels.shape[:2], bool)
-    visible[:, :200] = False
+    visible[:, :216] = False
     noisy = pixels.copy()
-    noisy[:, :200] = rng.integers(0, 256, (512, 200, 3))
+    noisy[:, :216] = rng.integers(0, 256, (512, 216, 3))
     assert measure(pixels, visible) == measure(noisy, visible)
     assert measure(noisy, visible) != measure(noisy)
-    assert close(measure(pixels, visible), measure(pixels[:, 208:]), within=0.1)
+    assert close(measure(pixels, visible), measure(pixels[:, 224:]), within=0.1)
 
 
 def test_nothing_visible_measures_as_nothing() -> None:
@@ -148,7 +149,7 @@ def test_noise_raises_the_floor() -> None:
     assert grainy.sharpness > clean.sharpness + 1
     assert grainy.floor[0] > 20 * clean.floor[0]
     cues = cues_of(torch.cat([clean.tensor(), grainy.tensor()]))
-    assert cues.shape == (2, 6)
+    assert cues.shape == (2, CUES)
     of_structure = (cues[1, 3] - cues[0, 3]).item()
     of_the_whole = (cues[1, 0] - cues[0, 0]).item()
     assert of_structure < of_the_whole

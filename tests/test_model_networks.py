@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sharpend.model.conditioning import calm_gate, calm_range
-from sharpend.model.cues import FAINT, MEASURED
+from sharpend.model.cues import CUES, FAINT, MEASURED
 from sharpend.model.measuring import measure
 from sharpend.model.networks import GRID_PX, NETWORKS, SharpeningNetwork, StudentNet, TeacherNet
 
@@ -151,7 +151,7 @@ def test_a_cued_network_begins_as_its_trunk() -> None:
     network = StudentNet(8, 1, cued=True)
     picture = torch.rand(2, 3, 32, 40)
     measured = energies(picture)
-    for scale in network.scales(torch.rand(2, 6)):
+    for scale in network.scales(torch.rand(2, CUES)):
         assert torch.equal(scale, torch.ones(2, 8, 1, 1))
     added = network.detail(picture, measured) - network.detail(picture, measured * 100)
     assert added.abs().max() < 0.1
@@ -196,8 +196,8 @@ def test_the_mask_does_not_raise_noise_at_the_floor() -> None:
     picture[..., 32:] = 0.6
     picture += torch.randn(1, 1, 64, 64) * 0.004
     measured = energies(picture)
-    gated = network.mask(picture, torch.zeros(1, 6), measured)
-    free = network.mask(picture, torch.zeros(1, 6), torch.zeros_like(measured))
+    gated = network.mask(picture, torch.zeros(1, CUES), measured)
+    free = network.mask(picture, torch.zeros(1, CUES), torch.zeros_like(measured))
     calm, edge = (..., slice(0, 16)), (..., slice(30, 34))
     assert gated[calm].std() < 0.5 * free[calm].std()
     assert gated[edge].std() > 0.9 * free[edge].std()

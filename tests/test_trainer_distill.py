@@ -23,7 +23,7 @@ from trainer.training.checkpoint import Checkpoint, best_network, read_checkpoin
 from trainer.training.dataset import Example
 from trainer.training.distributed import ProcessGroup
 from trainer.training.loop import learning_rate, train, validate
-from trainer.training.losses import LossWeights, training_loss
+from trainer.training.losses import LEAST_MSE, LossWeights, training_loss
 from trainer.training.precision import NOTE
 from trainer.training.recipe import Data, NetworkConfig, Recipe, Schedule
 from trainer.training.signals import TrainingStoppedError
@@ -320,6 +320,7 @@ def test_each_term_counts_as_weighted() -> None:
 
     assert loss(target_l1=2.0) == pytest.approx(0.4)
     assert loss(target_mse=2.0) == pytest.approx(0.08)
+    assert loss(target_log_mse=2.0) == pytest.approx(2 * np.log10(0.04 + LEAST_MSE))
     assert loss(teacher_l1=2.0) == pytest.approx(0.2)
     assert loss(teacher_mse=3.0) == pytest.approx(0.03)
     assert loss(target_l1=2.0, teacher_mse=3.0) == pytest.approx(0.43)

@@ -95,7 +95,7 @@ def cues_of(measured: Tensor) -> Tensor:
         structure less the noise floor, of the finest band's level, and of the floor's; then the
         falls of log power from ring to ring.
     """
-    power, energies = measured.split((RINGS, 3 * BANDS), dim=1)
+    power, energies = measured[:, :RINGS], measured[:, RINGS:]
     whole, structure, floor = torch.log(_above_floor(energies) + FAINT).unbind(dim=1)
     bands = [
         whole[:, 0] - whole[:, 1] + 1,
