@@ -31,9 +31,10 @@ _BIAS_FREE = """ It has no
 biases and sees each colour less its mean over the surrounding 12 x 12 pixels, so what is flat stays
 flat, and a brighter image gets the same detail."""
 
-_CUED = """ Six cues
-say how soft the whole image is, logarithms of the energies of luma bands: they scale its features
-(FiLM, arXiv:1709.07871) and set the gains of an adaptive unsharp mask beside it."""
+_CUED = """ Cues
+say how soft the whole image is, logarithms of the energies of luma bands and the falls of its power
+spectrum: they scale its features (FiLM, arXiv:1709.07871) and set the gains of an adaptive unsharp
+mask beside it."""
 
 _SPECIALIST = """ Images that
 are exactly a bicubic enlargement by four go to `{specialist}` (`{digest}`)."""
