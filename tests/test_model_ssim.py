@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -10,6 +10,8 @@ import torch
 from skimage.measure import block_reduce
 from skimage.metrics import structural_similarity
 
+from sharpend.imaging.tensors import to_tensor
+from sharpend.model import ssim
 from sharpend.model.ssim import MS_SMALLEST_PX, WINDOW_PX, compute_ms_ssim, compute_ssim, psnr
 from tests.conftest import psnr as in_numpy
 
@@ -107,6 +109,23 @@ def test_bfloat16_and_autocast_change_nothing() -> None:
     low = compute_ssim(noisy.bfloat16(), flat.bfloat16())
     assert low.dtype == torch.float32
     assert low.item() == compute_ssim(noisy.bfloat16().float(), flat).item() <= 1.0
+
+
+def test_an_image_of_pixels_is_laid_out_as_the_filters_are_fast(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The library gets channels last with the strides of a whole batch, also of a single image."""
+    filtered = ssim._ssim
+    strides = []
+
+    def noting(output: torch.Tensor, target: torch.Tensor, **options: Any) -> torch.Tensor:  # noqa: ANN401 - the library's own
+        strides.extend([output.stride(), target.stride()])
+        return filtered(output, target, **options)
+
+    monkeypatch.setattr(ssim, "_ssim", noting)
+    pixels = np.zeros((16, 20, 3), np.uint8)
+    compute_ssim(to_tensor(pixels), to_tensor(pixels))
+    assert strides == [(16 * 20 * 3, 1, 20 * 3, 3)] * 2
 
 
 def test_ssim_as_a_loss_has_finite_gradients() -> None:

@@ -232,7 +232,8 @@ def trial_image() -> NDArray[np.uint8]:
         TILE_PX x TILE_PX x 3 uint8, softened by four as the models' inputs are.
     """
     generator = np.random.default_rng(0)
-    down, across = np.mgrid[0:TILE_PX, 0:TILE_PX] / TILE_PX
+    across = np.arange(TILE_PX) / TILE_PX
+    down = across[:, None]
     channels = []
     for phase in range(3):
         waves = np.sin(40 * across**2 * np.pi + phase) * np.sin(25 * down * np.pi)

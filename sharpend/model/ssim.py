@@ -81,10 +81,14 @@ def _in_float32(
 
 
 def _laid_out(images: Tensor) -> Tensor:
-    """Lay channels last on a CPU, where the library's filters then run several times as fast."""
+    """Lay channels last on a CPU, where the library's filters then run several times as fast.
+
+    Always a copy: `contiguous` leaves a single image made from H x W x C pixels as it is, because
+    the stride of a batch of one does not matter to it, but to the choice of the filters it does.
+    """
     if images.device.type != "cpu":
         return images
-    return images.contiguous(memory_format=torch.channels_last)
+    return images.clone(memory_format=torch.channels_last)
 
 
 @cache
