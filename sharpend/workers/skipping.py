@@ -3,9 +3,8 @@
 Owns both rules. Images that are sharp already are copied if the folder allows it: every frame is
 above the threshold; measuring tells that, and the model is not run. Images with alpha that were
 coded with losses, or would be, are copied if sharpening changes little: no more than it adds to the
-artefacts at the edge of a flat subject. Encoding that edge again changes it by more, and a lossless
-copy takes several times the bytes. In both cases no other setting of the folder may change the
-file's bytes.
+artefacts at the edge of a flat subject. Encoding that edge again changes it by more. In both cases
+no other setting of the folder may change the file's bytes.
 """
 
 from __future__ import annotations
