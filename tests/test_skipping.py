@@ -57,9 +57,15 @@ def run(
     source: Path,
     policies: Policies | None = None,
     above: float | None = ABOVE,
+    crispness: float = 0,
 ) -> Staged:
     """The job done where sharp images may pass."""
-    options = replace(bench.options, policies=policies or Policies(), skip_sharp_above=above)
+    options = replace(
+        bench.options,
+        policies=policies or Policies(),
+        skip_sharp_above=above,
+        crispness=crispness,
+    )
     return staged(worker.run(bench.task(source, options=options, measure_agreement=True)))
 
 
@@ -263,3 +269,11 @@ def test_a_policy_that_changes_bytes_forbids_that_copy(worker: Pipeline, shipped
     outcome = run(worker, shipped, source, Policies(metadata=Metadata.STRIP), above=None)
     assert outcome.frames == 1
     assert "because pictures.metadata = strip changes its bytes" in outcome.notes[-1]
+
+
+def test_crispness_forbids_that_copy(worker: Pipeline, shipped: Bench) -> None:
+    """Who asks for more than the model adds gets it, however little it is."""
+    source = shipped.source / "a.webp"
+    cut_out(flat()).save(source, quality=70)
+    outcome = run(worker, shipped, source, above=None, crispness=0.1)
+    assert (outcome.frames, outcome.notes) == (1, ())

@@ -155,7 +155,7 @@ def _unless_kept(task: Task, picture: Picture, frames: list[Frame]) -> tuple[Pic
 
     The file is kept where encoding it again would change it more than sharpening does.
     """
-    if not skipping.changes_little(picture, frames):
+    if not skipping.changes_little(picture, frames, task.options):
         return picture, frames
     with opened(task) as fd, os.fdopen(os.dup(fd), "rb") as file:
         picture = skipping.kept(file, picture, task.options)

@@ -55,14 +55,15 @@ def skipped(file: BinaryIO, picture: Picture, cues: Sequence[Cues], options: Opt
     return _copied(file, picture, options, text, line)
 
 
-def changes_little(picture: Picture, frames: Sequence[Frame]) -> bool:
+def changes_little(picture: Picture, frames: Sequence[Frame], options: Options) -> bool:
     """Return whether an image with alpha is better copied than sharpened and encoded again.
 
     Args:
         picture: as it was decoded.
         frames: its frames, sharpened; none of a file that is copied already.
+        options: the folder's; crispness is asked for where a little more is wanted.
     """
-    if any(frame.alpha is None for frame in picture.frames):
+    if not frames or options.crispness or any(each.alpha is None for each in picture.frames):
         return False
     pairs = zip(picture.frames, frames, strict=True)
     return (picture.lossy or codec.is_lossy(picture)) and all(
