@@ -234,10 +234,11 @@ def test_a_lossy_cut_out_that_sharpening_hardly_changes_is_copied(
     [
         (cut_out(soft()), "webp", {"quality": 70}),
         (flat(), "webp", {"quality": 70}),
+        (flat().convert("RGBA"), "avif", {"quality": 70}),
         (cut_out(flat()), "webp", {"lossless": True, "method": 6}),
         (cut_out(flat()), "png", {}),
     ],
-    ids=["soft content", "no alpha", "lossless WebP", "PNG"],
+    ids=["soft content", "no alpha", "idle alpha", "lossless WebP", "PNG"],
 )
 def test_no_other_image_is_copied_for_that(
     worker: Pipeline, shipped: Bench, image: Image.Image, suffix: str, options: dict[str, int]

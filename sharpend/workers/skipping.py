@@ -1,10 +1,10 @@
 """Copy images unchanged where that is better than to write them again.
 
 Owns both rules. Images that are sharp already are copied if the folder allows it: every frame is
-above the threshold; measuring tells that, and the model is not run. Images with alpha that were
-coded with losses, or would be, are copied if sharpening changes little: no more than it adds to the
-artefacts at the edge of a flat subject. Encoding that edge again changes it by more. In both cases
-no other setting of the folder may change the file's bytes.
+above the threshold; measuring tells that, and the model is not run. Images with
+transparency that were coded with losses, or would be, are copied if sharpening changes little: no
+more than it adds to the artefacts at the edge of a flat subject. Encoding that edge again changes
+it by more. In both cases no other setting of the folder may change the file's bytes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.errors import ImageRefusedError
 from sharpend.imaging import codec
+from sharpend.imaging.depth import white
 from sharpend.imaging.picture import Picture
 from sharpend.imaging.transparency import most_changed
 from sharpend.policies import Cmyk, Frames, Metadata, Thumbnail
@@ -56,19 +57,24 @@ def skipped(file: BinaryIO, picture: Picture, cues: Sequence[Cues], options: Opt
 
 
 def changes_little(picture: Picture, frames: Sequence[Frame], options: Options) -> bool:
-    """Return whether an image with alpha is better copied than sharpened and encoded again.
+    """Return whether a transparent image is better copied than sharpened and encoded again.
 
     Args:
         picture: as it was decoded.
         frames: its frames, sharpened; none of a file that is copied already.
         options: the folder's; crispness is asked for where a little more is wanted.
     """
-    if not frames or options.crispness or any(each.alpha is None for each in picture.frames):
+    if options.crispness or not any(map(_has_hidden, picture.frames)):
         return False
     pairs = zip(picture.frames, frames, strict=True)
     return (picture.lossy or codec.is_lossy(picture)) and all(
         most_changed(before, after) <= LITTLE_LEVELS for before, after in pairs
     )
+
+
+def _has_hidden(frame: Frame) -> bool:
+    """Return whether alpha hides something; that of some files hides nothing."""
+    return frame.alpha is not None and bool(frame.alpha.min() < white(frame.alpha.dtype))
 
 
 def kept(file: BinaryIO, picture: Picture, options: Options) -> Picture:
