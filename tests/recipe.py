@@ -66,6 +66,11 @@ class Recipe:
         """The tools that are not installed."""
         return sorted(tool for tool in self.tools if not installed(tool))
 
+    @property
+    def has_alpha(self) -> bool:
+        """Whether its output has an alpha channel."""
+        return self.kind.startswith(("rgba", "graya"))
+
     def fate_under(self, policy: str = "") -> frozenset[str]:
         """What may become of it: `taken`, `unchanged` or reasons."""
         return frozenset(self.fates.get(policy, self.fate).split("|"))

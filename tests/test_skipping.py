@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 from skimage import data
 
 from sharpend.imaging.picture import Picture
@@ -20,7 +21,6 @@ from tests.test_pipeline import Bench, staged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from sharpend.attempt import Staged
     from sharpend.workers.pipeline import Pipeline
@@ -33,6 +33,12 @@ ABOVE = -0.8
 def bench(tmp_path: Path, networks: Networks) -> Bench:
     """Empty folders."""
     return Bench(tmp_path, networks.student)
+
+
+@pytest.fixture
+def shipped(tmp_path: Path) -> Bench:
+    """The same, for the default model: it leaves flat areas as they are."""
+    return Bench(tmp_path, Path("lite-photo"))
 
 
 def sharp() -> Image.Image:
@@ -51,9 +57,15 @@ def run(
     source: Path,
     policies: Policies | None = None,
     above: float | None = ABOVE,
+    crispness: float = 0,
 ) -> Staged:
     """The job done where sharp images may pass."""
-    options = replace(bench.options, policies=policies or Policies(), skip_sharp_above=above)
+    options = replace(
+        bench.options,
+        policies=policies or Policies(),
+        skip_sharp_above=above,
+        crispness=crispness,
+    )
     return staged(worker.run(bench.task(source, options=options, measure_agreement=True)))
 
 
@@ -187,3 +199,82 @@ def test_what_holds_nothing_has_no_sharpness(worker: Pipeline, bench: Bench) -> 
     bench.made.unlink()
     Image.fromarray(photograph(64, 64)).save(source)
     assert run(worker, bench, source, above=None).sharpness is not None
+
+
+def cut_out(shown: Image.Image) -> Image.Image:
+    """A round part of an image on nothing."""
+    alpha = Image.new("L", shown.size)
+    ImageDraw.Draw(alpha).ellipse((9, 9, 100, 90), 255)
+    return Image.merge("RGBA", (*shown.split(), alpha))
+
+
+def flat() -> Image.Image:
+    """An even area."""
+    return Image.new("RGB", (128, 128), (9, 90, 200))
+
+
+@pytest.mark.parametrize("suffix", ["webp", "avif"])
+def test_a_lossy_cut_out_that_sharpening_hardly_changes_is_copied(
+    worker: Pipeline, shipped: Bench, suffix: str
+) -> None:
+    """Byte for byte, with all that no decoder understands, and a note; the model has run."""
+    source = shipped.source / f"a.{suffix}"
+    cut_out(flat()).save(source, quality=70)
+    outcome = run(worker, shipped, source, above=None)
+    assert passed(shipped, source)
+    assert (outcome.height, outcome.width, outcome.pixels, outcome.frames) == (128, 128, 0, 0)
+    assert "infer" in outcome.stages_s
+    (note,) = outcome.notes
+    assert note.startswith("sharpening changes none of its visible colours by more than 6 levels")
+    assert note.endswith(": copied unchanged")
+
+
+@pytest.mark.parametrize(
+    ("image", "suffix", "options"),
+    [
+        (cut_out(soft()), "webp", {"quality": 70}),
+        (flat(), "webp", {"quality": 70}),
+        (flat().convert("RGBA"), "avif", {"quality": 70}),
+        (cut_out(flat()), "webp", {"lossless": True, "method": 6}),
+        (cut_out(flat()), "png", {}),
+    ],
+    ids=["soft content", "no alpha", "idle alpha", "lossless WebP", "PNG"],
+)
+def test_no_other_image_is_copied_for_that(
+    worker: Pipeline, shipped: Bench, image: Image.Image, suffix: str, options: dict[str, int]
+) -> None:
+    """What sharpening changes, what has no alpha, and what loses nothing is written again."""
+    source = shipped.source / f"a.{suffix}"
+    image.save(source, **options)  # type: ignore[arg-type]
+    outcome = run(worker, shipped, source, above=None)
+    assert (outcome.frames, outcome.notes) == (1, ())
+
+
+@pytest.mark.parametrize(("second", "copied"), [(flat, True), (soft, False)])
+def test_every_frame_must_be_hardly_changed(
+    worker: Pipeline, shipped: Bench, second: Callable[[], Image.Image], *, copied: bool
+) -> None:
+    """One soft frame and the animation is encoded again, all of it."""
+    source = shipped.source / "a.webp"
+    both = [cut_out(flat()), cut_out(second()).rotate(180)]
+    both[0].save(source, save_all=True, append_images=both[1:], duration=50, quality=80)
+    outcome = run(worker, shipped, source, Policies(frames=Frames.ALL), above=None)
+    assert passed(shipped, source) == copied
+    assert outcome.frames == (0 if copied else 2)
+
+
+def test_a_policy_that_changes_bytes_forbids_that_copy(worker: Pipeline, shipped: Bench) -> None:
+    """The cut-out is encoded again, and a note says why."""
+    source = shipped.source / "a.webp"
+    cut_out(flat()).save(source, quality=70)
+    outcome = run(worker, shipped, source, Policies(metadata=Metadata.STRIP), above=None)
+    assert outcome.frames == 1
+    assert "because pictures.metadata = strip changes its bytes" in outcome.notes[-1]
+
+
+def test_crispness_forbids_that_copy(worker: Pipeline, shipped: Bench) -> None:
+    """Who asks for more than the model adds gets it, however little it is."""
+    source = shipped.source / "a.webp"
+    cut_out(flat()).save(source, quality=70)
+    outcome = run(worker, shipped, source, above=None, crispness=0.1)
+    assert (outcome.frames, outcome.notes) == (1, ())

@@ -99,7 +99,8 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             (8,),
             "RGB, RGBA",
             "EXIF, XMP, ICC, unknown chunks",
-            "lossless stays lossless, lossy at its own quality, alpha exact",
+            "lossless stays lossless, lossy at its own quality, alpha exact; lossy cut-outs that"
+            " sharpening hardly changes are copied",
             cost_s=0.1,
             several=Reason.ANIMATED,
             signature=rb"RIFF....WEBP",
@@ -126,7 +127,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "gray, RGB, each with alpha",
             "EXIF, XMP, ICC; not gain maps and further images",
             "same turn and subsampling, quality 85 or as much more as keeps its size, alpha exact;"
-            " cropped as it is shown",
+            " cropped as it is shown; cut-outs as WebP's",
             cost_s=0.25,
             several=Reason.ANIMATED,
             brands=frozenset({b"avif", b"avis"}),
@@ -169,7 +170,8 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             (8, 10, 12),
             "gray, RGB, each with alpha",
             "EXIF, XMP, ICC; not gain maps, depth maps, videos and further images",
-            "turned upright; quality 90 in the same subsampling, lossless where there is alpha",
+            "turned upright; quality 90 in the same subsampling, lossless where there is alpha;"
+            " lossy cut-outs as WebP's",
             cost_s=0.7,
             brands=frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"}),
             extra="heic",
@@ -181,7 +183,8 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             (8, 16),
             "gray, RGB, each with alpha; less than 8 bits become 8, others 16; first frame",
             "EXIF, XMP, colours told by numbers; no ICC profile",
-            "turned upright; lossless stays lossless, so do colours beside sRGB, else quality 95",
+            "turned upright; lossless stays lossless, so do colours beside sRGB, else quality 95;"
+            " lossy cut-outs as WebP's",
             cost_s=0.35,
             several=Reason.ANIMATED,
             signature=rb"\0{3}\x0cJXL |\xff\x0a",

@@ -123,6 +123,19 @@ def fill(frame: Frame) -> FilledFrame:
     return FilledFrame(_filled(pixels, visible) if visible.any() else pixels, visible)
 
 
+def most_changed(before: Frame, after: Frame) -> float:
+    """Compute the largest change of a visible colour between two states, in levels of 8 bits.
+
+    Args:
+        before: a frame, straight alpha.
+        after: the same with other colours, of the same shape and dtype.
+    """
+    one, other = before.pixels, after.pixels
+    change = (np.maximum(one, other) - np.minimum(one, other)).max(axis=2)
+    seen = change if before.alpha is None else change[before.alpha > 0]
+    return float(seen.max(initial=0)) * 255 / white(one.dtype)
+
+
 def keeps_bound(pixels: NDArray[Sample], alpha: NDArray[Sample]) -> bool:
     """Return whether colours can be premultiplied: none is above alpha.
 

@@ -89,6 +89,7 @@ class Pipeline:
         with stages.stage("infer"):
             each = zip(picture.frames, filled, cues, strict=False)  # no frames if copied unchanged
             frames = [_sharpened(picture, *one, sharpener, options) for one in each]
+            picture, frames = _unless_kept(task, picture, frames)
         first = first_of(picture, frames, filled, cues)
         observed = self._observer.observe(task, first, stages)
         del first
@@ -147,6 +148,18 @@ def _unless_sharp(task: Task, picture: Picture, cues: Sequence[Cues]) -> Picture
         return picture
     with opened(task) as fd, os.fdopen(os.dup(fd), "rb") as file:
         return skipping.skipped(file, picture, cues, task.options)
+
+
+def _unless_kept(task: Task, picture: Picture, frames: list[Frame]) -> tuple[Picture, list[Frame]]:
+    """Return the image and its sharpened frames, or the unchanged file and none.
+
+    The file is kept where encoding it again would change it more than sharpening does.
+    """
+    if not skipping.changes_little(picture, frames, task.options):
+        return picture, frames
+    with opened(task) as fd, os.fdopen(os.dup(fd), "rb") as file:
+        picture = skipping.kept(file, picture, task.options)
+    return picture, frames if picture.frames else []
 
 
 def _sharpened(

@@ -1,7 +1,10 @@
-"""Skip images that are sharp already: copy them unchanged if the folder allows it.
+"""Copy images unchanged where that is better than to write them again.
 
-Owns the rule: every frame is above the threshold, and no other setting of the folder changes the
-file's bytes. Runs after decoding and measuring; the model is not run.
+Owns both rules. Images that are sharp already are copied if the folder allows it: every frame is
+above the threshold; measuring tells that, and the model is not run. Images with
+transparency that were coded with losses, or would be, are copied if sharpening changes little: no
+more than it adds to the artefacts at the edge of a flat subject. Encoding that edge again changes
+it by more. In both cases no other setting of the folder may change the file's bytes.
 """
 
 from __future__ import annotations
@@ -11,15 +14,23 @@ from typing import TYPE_CHECKING
 
 from sharpend.errors import ImageRefusedError
 from sharpend.imaging import codec
+from sharpend.imaging.depth import white
 from sharpend.imaging.picture import Picture
+from sharpend.imaging.transparency import most_changed
 from sharpend.policies import Cmyk, Frames, Metadata, Thumbnail
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import BinaryIO
 
+    from sharpend.imaging.picture import Frame
     from sharpend.model.cues import Cues
     from sharpend.task import Options
+
+LITTLE_LEVELS = 6
+"""Levels of 8 bits: the most that a model adds to a flat subject, by what lossy coding at usual
+qualities left at its edge, be it text that has nothing but edge (`tests/test_transparency.py`).
+To soft photographs it adds far more."""
 
 
 def may_skip(cues: Sequence[Cues], options: Options) -> bool:
@@ -41,12 +52,50 @@ def skipped(file: BinaryIO, picture: Picture, cues: Sequence[Cues], options: Opt
         The file as it is, without frames; or the image with a note of what stands against that.
     """
     text = f"it is sharp already: its sharpness is {_softest(cues):.2f}"
+    line = f", above model.skip_sharp_above = {options.skip_sharp_above:g}"
+    return _copied(file, picture, options, text, line)
+
+
+def changes_little(picture: Picture, frames: Sequence[Frame], options: Options) -> bool:
+    """Return whether a transparent image is better copied than sharpened and encoded again.
+
+    Args:
+        picture: as it was decoded.
+        frames: its frames, sharpened; none of a file that is copied already.
+        options: the folder's; crispness is asked for where a little more is wanted.
+    """
+    if options.crispness or not any(map(_has_hidden, picture.frames)):
+        return False
+    pairs = zip(picture.frames, frames, strict=True)
+    return (picture.lossy or codec.is_lossy(picture)) and all(
+        most_changed(before, after) <= LITTLE_LEVELS for before, after in pairs
+    )
+
+
+def _has_hidden(frame: Frame) -> bool:
+    """Return whether alpha hides something; that of some files hides nothing."""
+    return frame.alpha is not None and bool(frame.alpha.min() < white(frame.alpha.dtype))
+
+
+def kept(file: BinaryIO, picture: Picture, options: Options) -> Picture:
+    """Return the unchanged file of an image that sharpening changes little; else as `skipped`."""
+    text = (
+        f"sharpening changes none of its visible colours by more than {LITTLE_LEVELS} levels of"
+        " 255, as little as the artefacts of its compression"
+    )
+    return _copied(file, picture, options, text)
+
+
+def _copied(
+    file: BinaryIO, picture: Picture, options: Options, cause: str, line: str = ""
+) -> Picture:
+    """Return the unchanged file with a note, or the image with one on what forbids that."""
     against = _violated_setting(file, options)
     if against:
-        note = f"{text}; not copied unchanged, because {against} changes its bytes"
+        note = f"{cause}; not copied unchanged, because {against} changes its bytes"
         return replace(picture, notes=(*picture.notes, note))
     file.seek(0)
-    note = f"{text}, above model.skip_sharp_above = {options.skip_sharp_above:g}: copied unchanged"
+    note = f"{cause}{line}: copied unchanged"
     return Picture((), picture.format, (note,), as_it_is=file.read(), declared=picture.size)
 
 
