@@ -41,6 +41,7 @@ _DATA = {b"tmap": "HDR gain map", b"Exif": "further EXIF block", XMP_TYPE: "furt
 _CREDENTIALS = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 _UUID_BYTES = 16
 _VIDEOS = {b"mpvd": "motion video", b"moov": "image sequence or video", b"moof": "video"}
+_UNREADABLE = "the data of its animation could not be accounted for: some may be lost"
 _MOST_BOXES = 10_000
 _LONGEST = 60
 """Characters of a name that the file gives."""
@@ -65,6 +66,7 @@ def left_out(data: bytes, items: Items, *, is_sequence: bool) -> LeftOut:
     """
     notes, losses = _boxes(data, is_sequence=is_sequence)
     tracks = isotracks.tracks_of(data)
+    losses += [_UNREADABLE] * (is_sequence and not tracks.is_complete)
     things = [*_items(items), *_groups(data)]
     things += [(name, True) for name in tracks.lost()] if is_sequence else []
     notes += _counted(name for name, is_content in things if not is_content)
@@ -95,7 +97,9 @@ def _boxes(data: bytes, *, is_sequence: bool) -> tuple[list[str], list[str]]:
             number = data[box.start : box.start + _UUID_BYTES].hex()
             losses.append(f"its data of an unknown kind (uuid {number}) was not kept")
         elif box.kind in _VIDEOS:
-            losses += [f"its {_VIDEOS[box.kind]} was not kept"] * (not is_sequence)
+            # Decoders show the samples that moov tells of, and no fragment.
+            is_shown = is_sequence and box.kind == b"moov"
+            losses += [f"its {_VIDEOS[box.kind]} was not kept"] * (not is_shown)
         elif box.kind not in _LAYOUT:
             losses.append(f"its data of an unknown kind ({_text(box.kind)}) was not kept")
     if isobmff.without_cut_padding(data) != data:
@@ -107,7 +111,7 @@ def _unclaimed(data: bytes, items: Items, tracks: Tracks) -> int:
     """Count the bytes of media data that no item and no sample of a track has."""
     found = list(islice(isobmff.boxes(Reader(BytesIO(data))), _MOST_BOXES))
     if not tracks.is_complete or any(box.kind == b"moof" for box in found):
-        return 0
+        return 0  # a loss already
     in_meta = _extents(items, len(items.inner), is_in_file=False)
     count = surplus.unclaimed(items.inner, in_meta, 0, len(items.inner))
     claimed = {*_extents(items, len(data), is_in_file=True), *tracks.samples}

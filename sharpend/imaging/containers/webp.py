@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sharpend.imaging.source import Source
 
 _MAX_CHUNKS = 10_000
-_EXTENDED_END = 30
+_FLAGS_AT, _EXTENDED_END = 20, 30
 _ANIMATED, _ALPHA = 2, 16
 _LOSSLESS: Options = {"lossless": True, "exact": True, "quality": 20, "method": 2}
 """Half the time of Pillow's default, 1 % more bytes; `exact` keeps colours under alpha 0. Method 0
@@ -133,11 +133,21 @@ def _read(source: Source) -> Picture:
         notes.append("the length in its header was wrong")
         data = data[:4] + (len(data) + len(data) % 2 - 8).to_bytes(4, "little") + data[8:]
         data += bytes(len(data) % 2)
-    picture = _READING(replace(source, data=data))
+    picture = _READING(replace(source, data=_with_flags(data)))
     if len(picture.frames) == 1 and any(kind == b"ANIM" for kind, _ in chunks(data)):
         notes.append("its animation was written as a still image")
     losses = left_over(data, len(picture.frames)) + trailers.unknown(data[end:])
     return picture.with_notes((notes, losses))
+
+
+def _with_flags(data: bytes) -> bytes:
+    """Set the flags for alpha and animation, which decoders follow, by the chunks."""
+    kinds = [kind for kind, _ in chunks(data)]
+    if kinds[0] != b"VP8X":
+        return data
+    flags = data[_FLAGS_AT] & ~_ANIMATED
+    flags |= _ANIMATED * (b"ANMF" in kinds) | _ALPHA * (b"ALPH" in kinds)
+    return data[:_FLAGS_AT] + bytes((flags,)) + data[_FLAGS_AT + 1 :]
 
 
 def _options(source: Source, image: Image.Image, count: int) -> Options:
