@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from sharpend.imaging.containers.items import Item, Items
 
 _LAYOUT = frozenset(b"ftyp styp meta mdat free skip wide pdin".split())
+_PADDING = frozenset(b"free skip".split())
+"""Boxes whose content has no meaning by the standard (8.1.2)."""
 _DESCRIPTION = frozenset(b"hdlr pitm iloc iinf iref iprp idat dinf free skip".split())
 _CODED = frozenset(b"hvcC av1C lhvC av1S a1op a1lx ispe pixi colr irot imir auxC clap pasp".split())
 """Properties that the output has in its own form."""
@@ -100,6 +102,9 @@ def _boxes(data: bytes, *, is_sequence: bool) -> tuple[list[str], list[str]]:
             # Decoders show the samples that moov tells of, and no fragment.
             is_shown = is_sequence and box.kind == b"moov"
             losses += [f"its {_VIDEOS[box.kind]} was not kept"] * (not is_shown)
+        elif box.kind in _PADDING:
+            has_content = bool(surplus.count(data[box.start : min(box.end, len(data))]))
+            notes += [f"what its padding ({_text(box.kind)}) held was not kept"] * has_content
         elif box.kind not in _LAYOUT:
             losses.append(f"its data of an unknown kind ({_text(box.kind)}) was not kept")
     if isobmff.without_cut_padding(data) != data:
