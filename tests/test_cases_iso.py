@@ -194,6 +194,8 @@ def test_images_beside_the_primary_one_are_named_and_decide_nothing(name: str, t
         (box(b"uuid", b"0123456789abcdef", b"x"), (), ("its data of an unknown kind (uuid ",)),
         (box(b"sefd", b"x"), (), ("its data of an unknown kind (sefd) was not kept",)),
         (box(b"free", bytes(9)), (), ()),
+        (box(b"free", b"text"), ("what its padding (free) held was not kept",), ()),
+        (box(b"moof", box(b"mfhd", bytes(8))), (), ("its video was not kept",)),
         (box(b"free", bytes(99))[:50], ("the padding at its end is cut short",), ()),
         (box(b"skip", bytes(9))[:8], ("the padding at its end is cut short",), ()),
     ],

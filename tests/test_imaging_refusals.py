@@ -154,8 +154,12 @@ def test_compressed_text_bomb_stays_packed() -> None:
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(%pipe%id) run\n",
         b"%PDF-1.4\n",
         b"<?xml version='1.0'?><svg width='9' height='9'/>",
+        b"\x8aMNG\r\n\x1a\n" + bytes(20),
+        b"qoif" + bytes(20),
+        b"II\xbc\1" + bytes(20),
+        b"BA" + bytes(12) + b"BM" + bytes(20),
     ],
-    ids=["eps", "pdf", "svg"],
+    ids=["eps", "pdf", "svg", "mng", "qoi", "jpeg xr", "bitmap array"],
 )
 def test_other_formats_never_reach_a_decoder(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """EPS, PDF, SVG and the like are refused by content; no process is started for them."""

@@ -15,15 +15,19 @@ import tifffile
 from PIL import Image
 
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.imaging.containers import jpeglayout
+from sharpend.imaging.containers import jpeglayout, riff
 from sharpend.imaging.containers.pngchunks import HEADER_END, SIGNATURE, chunk, chunks
-from sharpend.policies import Frames, Policies
+from sharpend.imaging.metadata_policy import finished
+from sharpend.policies import Frames, Metadata, Policies
 from tests import edits
 from tests.cases import decoded, written
+from tests.isofiles import box
 from tests.tiffs import SHORT, Tiff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
     from tests.recipe import Edit
 
@@ -111,11 +115,11 @@ def test_a_last_page_may_link_to_what_is_no_further_one(order: str, target: str)
     assert [frame.pixels.tolist() for frame in picture.frames] == [PIXELS[..., :1].tolist()]
 
 
-@pytest.mark.parametrize("imagej", [True, False])
-def test_a_copy_of_values_behind_the_last_page_is_no_loss(*, imagej: bool) -> None:
-    """Tifffile leaves one behind a stack; other bytes that lie there are one."""
+@pytest.mark.parametrize("options", [{"imagej": True}, {}, {"ome": True}])
+def test_copies_of_values_are_no_loss(options: dict[str, Any]) -> None:
+    """Tifffile leaves them behind a stack and its pages; other bytes that lie there are one."""
     file = BytesIO()
-    tifffile.imwrite(file, np.stack([PIXELS[..., 0]] * 3), imagej=imagej, photometric="minisblack")
+    tifffile.imwrite(file, np.stack([PIXELS[..., 0]] * 3), **options, photometric="minisblack")
     assert decoded(file.getvalue(), ALL).losses == ()
     (loss,) = decoded(file.getvalue() + b"something else", ALL).losses
     assert "bytes behind its last image" in loss
@@ -565,3 +569,192 @@ def test_what_is_wrong_is_told_in_our_own_words(what: str) -> None:
 def test_strips_without_rows_are_one_strip() -> None:
     """As libtiff takes a RowsPerStrip of 0."""
     assert decoded(broken_tiff(t278=0)).pixels.tolist() == PIXELS[..., :1].tolist()
+
+
+def commented(start: bytes) -> bytes:
+    """A JPEG in a TIFF, with a segment behind its first."""
+    return inner_jpeg(edits.after_start(start)(photograph()))
+
+
+@pytest.mark.parametrize(
+    ("segment", "losses"),
+    [
+        (b"", ()),
+        (
+            b"\xff\xfe\0\6text",
+            ("4 bytes of metadata in its compressed pixels are not in the output",),
+        ),
+    ],
+)
+def test_metadata_within_the_strips_of_a_tiff_is_a_loss(
+    segment: bytes, losses: tuple[str, ...]
+) -> None:
+    """A JPEG of a strip may have a comment or EXIF, which no tag of the output can hold."""
+    assert decoded(commented(segment)).losses == losses
+
+
+GIF = BytesIO()
+Image.fromarray(PIXELS[..., 0]).save(GIF, "GIF")
+
+
+@pytest.mark.parametrize(
+    ("data", "again"),
+    [(photograph(), b"\xff\xd9"), (photograph(), b"\xff\xd9" * 3), (GIF.getvalue(), b";;")],
+)
+def test_an_end_mark_that_is_there_again_is_no_data(data: bytes, again: bytes) -> None:
+    """Some programs append another one."""
+    assert decoded(data + again).losses == decoded(data).losses == ()
+    assert decoded(data + again + b"left").losses != ()
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+def test_a_video_may_follow_an_image_without_end_mark(options: dict[str, Any]) -> None:
+    """Whatever markers the video seems to hold, it is no part of the image, and kept."""
+    data = photograph(**options)
+    video = edits.MP4 + box(b"mdat", b"\xff\xd9\xff\xda\0\4\xff\xc4")
+    picture = decoded(data[:-2] + video)
+    assert np.array_equal(picture.pixels, decoded(data).pixels)
+    assert (picture.notes, picture.losses) == (("its end mark was missing",), ())
+    assert written(picture).endswith(video)
+
+
+def with_thumbnail(thumbnail: bytes) -> bytes:
+    """A JPEG with a larger thumbnail (MPF) behind it."""
+    listed = b"II" + struct.pack("<HIHHHIII", 42, 8, 1, 0xB002, 7, 32, 26, 0)
+    data = photograph()
+    size = len(data) + 4 + len(b"MPF\0" + listed) + 32
+    entries = struct.pack("<3I2H", 0x20030000, size, 0, 0, 0)
+    entries += struct.pack("<3I2H", 0x10001, len(thumbnail), size - 20 - 8, 0, 0)
+    body = b"MPF\0" + listed + entries
+    return edits.after_start(b"\xff\xe2" + (2 + len(body)).to_bytes(2) + body)(data) + thumbnail
+
+
+def test_bytes_behind_the_image_of_a_thumbnail_are_a_loss() -> None:
+    """A camera's copy for its display may go, and no more than that."""
+    assert decoded(with_thumbnail(photograph(quality=30))).losses == ()
+    assert decoded(with_thumbnail(photograph(quality=30) + bytes(9))).losses == ()
+    (loss,) = decoded(with_thumbnail(photograph(quality=30) + b"hidden")).losses
+    assert loss.startswith("6 bytes of unknown data")
+
+
+KEY = (b"tRNS", b"".join(int(value).to_bytes(2) for value in PIXELS[0, 0]))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (IDAT, KEY),
+        (COLORS, (b"tRNS", bytes(5)), (b"IDAT", zlib.compress(ROWS_OF_INDICES))),
+        ((b"tRNS", bytes(4)), COLORS, (b"IDAT", zlib.compress(ROWS_OF_INDICES))),
+    ],
+    ids=["behind the pixels", "longer than the palette", "before the palette"],
+)
+def test_transparency_out_of_place_counts_for_nothing(
+    parts: tuple[tuple[bytes, bytes], ...],
+) -> None:
+    """As in libpng, so that an image is shown as browsers show it."""
+    picture = decoded(portable(*parts, kind=3 if COLORS in parts else 2))
+    assert picture.alpha is None
+    assert "its tRNS chunk is damaged and was left out" in picture.notes
+
+
+@pytest.mark.parametrize(("bits", "kind"), [(2, 0), (4, 0), (8, 0), (8, 2), (16, 0)])
+def test_only_the_bits_of_a_sample_count_in_a_transparent_colour(bits: int, kind: int) -> None:
+    """Section 11.3.1.1: decoders set the others to 0."""
+    samples = 3 if kind else 1
+    row = b"\0" + bytes(2 * samples)  # 16, 8, 4 or 2 bits of zero
+    width = 16 // bits
+    head = struct.pack(">IIBBBBB", width, 1, bits, kind, 0, 0, 0)
+    key = (1 << bits & 0xFFFF).to_bytes(2) * samples
+    parts = ((b"IHDR", head), (b"tRNS", key), (b"IDAT", zlib.compress(row)), (b"IEND", b""))
+    picture = decoded(SIGNATURE + b"".join(chunk(*each) for each in parts))
+    assert picture.alpha is not None
+    assert not picture.alpha.any()
+
+
+def test_exif_of_a_png_may_have_the_prefix_of_jpeg() -> None:
+    """Some writers put it there, and readers take it."""
+    body = b"Exif\0\0" + Image.Exif().tobytes()[6:]
+    picture = decoded(portable((b"eXIf", body), IDAT))
+    assert picture.notes == ()
+    assert body in written(picture)
+
+
+@pytest.mark.parametrize("keyword", [b"GeoLocation", b"Location", b"exif:GPSLatitude", b"latitude"])
+def test_texts_that_are_named_after_a_place_go_with_positions(keyword: bytes) -> None:
+    """Only `strip-gps` takes them away."""
+    picture = decoded(portable((b"tEXt", keyword + b"\x0048.2"), IDAT))
+    assert b"48.2" in written(picture)
+    assert b"48.2" not in written(finished(picture, Policies(metadata=Metadata.STRIP_GPS), None))
+
+
+def test_a_deep_animation_names_the_setting_that_helps() -> None:
+    """Its first frame can be sharpened."""
+    rows = zlib.compress(bytes(HEIGHT * (1 + 6 * WIDTH)))
+    shown = struct.pack(">4I2H2B", WIDTH, HEIGHT, 0, 0, 1, 10, 0, 0)
+    head = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 16, 2, 0, 0, 0)
+    parts = [(b"IHDR", head), (b"acTL", struct.pack(">2I", 2, 0)), (b"fcTL", bytes(4) + shown)]
+    parts += [(b"IDAT", rows), (b"fcTL", b"\0\0\0\1" + shown), (b"fdAT", b"\0\0\0\2" + rows)]
+    with pytest.raises(ImageRefusedError) as caught:
+        decoded(SIGNATURE + b"".join(chunk(*each) for each in [*parts, (b"IEND", b"")]), ALL)
+    assert (caught.value.reason, caught.value.setting) == (Reason.BIT_DEPTH, "pictures.frames")
+
+
+def test_a_pointer_to_further_images_that_leads_to_none_is_named() -> None:
+    """Pixels are no directory, and a directory without a size is no image."""
+    tiff = Tiff()
+    tiff.page(PIXELS[..., 0].tobytes(), {330: tiff.numbers(8)}, (HEIGHT, WIDTH))
+    assert "330 (SubIFDs)" in "".join(decoded(bytes(tiff.data)).notes)
+    tiff = Tiff()
+    place = tiff.directory({65000: (2, b"a text of somebody\0")})
+    tiff.page(PIXELS[..., 0].tobytes(), {330: tiff.numbers(place)}, (HEIGHT, WIDTH))
+    assert decoded(bytes(tiff.data)).losses == ("a directory that is no image was not kept",)
+
+
+def extended(*parts: tuple[bytes, bytes], flags: int = 0) -> bytes:
+    """A WebP of these chunks behind VP8X."""
+    size = (WIDTH - 1).to_bytes(3, "little") + (HEIGHT - 1).to_bytes(3, "little")
+    made = b"".join(
+        riff.chunk(*each) for each in [(b"VP8X", bytes((flags, 0, 0, 0)) + size), *parts]
+    )
+    return b"RIFF" + struct.pack("<I", 4 + len(made)) + b"WEBP" + made
+
+
+def chunks_of(image: NDArray[np.uint8], **options: object) -> list[tuple[bytes, bytes]]:
+    """Chunks of a WebP that hold its pixels."""
+    file = BytesIO()
+    Image.fromarray(image).save(file, "WEBP", **options)
+    return [each for each in riff.chunks(file.getvalue()) if each[0] != b"VP8X"]
+
+
+def test_flags_of_a_webp_follow_its_chunks() -> None:
+    """Alpha that no flag tells of, an animation that is none, bits that mean nothing."""
+    alpha = np.dstack([PIXELS, PIXELS[..., 0]])
+    assert decoded(extended(*chunks_of(alpha, quality=80))).alpha is not None
+    for flags in (2, 0xC1):
+        picture = decoded(extended(*chunks_of(PIXELS, lossless=True), flags=flags))
+        assert np.array_equal(picture.pixels, PIXELS)
+        assert picture.losses == ()
+
+
+def test_a_webp_may_tell_a_length_within_its_last_chunk() -> None:
+    """The chunk is whole, and carried."""
+    data = extended(*chunks_of(PIXELS, lossless=True), (b"TEST", b"what is this"))
+    short = data[:4] + struct.pack("<I", len(data) - 8 - 6) + data[8:]
+    picture = decoded(short)
+    assert np.array_equal(picture.pixels, PIXELS)
+    assert (picture.notes, picture.losses) == (("the length in its header was wrong",), ())
+    assert b"what is this" in written(picture)
+
+
+def test_a_bitmap_that_leaves_pixels_out_is_not_called_truncated() -> None:
+    """Its coding has an end mark; without one the file is cut."""
+    head = struct.pack("<IiiHHIIiiII", 40, 8, 8, 1, 8, 1, 0, 0, 0, 256, 0)
+    start = struct.pack("<2sIII", b"BM", 0, 0, 14 + 40 + 1024) + head + bytes(1024)
+    for coded, reason in (
+        (b"\5\7\0\2\2\2\5\1\0\1", Reason.FORMAT_NOT_ALLOWED),
+        (b"\5\7", Reason.TRUNCATED),
+    ):
+        with pytest.raises(ImageRefusedError) as caught:
+            decoded(start + coded)
+        assert caught.value.reason is reason

@@ -28,6 +28,7 @@ from sharpend.imaging.metadata_policy import finished
 from sharpend.policies import Frames, Metadata, Policies
 from tests import isofiles
 from tests.cases import decoded, written
+from tests.isofiles import box
 from tests.tiffs import SHORT, Tiff
 
 if TYPE_CHECKING:
@@ -227,6 +228,22 @@ def test_the_end_of_jpeg_xl_frames_is_told_without_decoding(
             patch.setattr(imagecodecs, "jpegxl_decode", None)
             found = jxlframes.held(stream, jxlheader.header_of(stream[:1024]))
         assert found == surplus.Held(len(stream), 0)
+
+
+def test_what_cannot_be_counted_is_a_loss() -> None:
+    """The sections of wide frames are in an order that is not read."""
+    frames = np.tile(COLOURS, (2, 1, 2304 // COLOURS.shape[1] + 1, 1))
+    data = bytes(imagecodecs.jpegxl_encode(frames[:, :8], effort=1, distance=3))
+    losses = decoded(data, Policies(frames=Frames.FIRST)).losses
+    assert "the data of its animation could not be accounted for: some may be lost" in losses
+
+
+@pytest.mark.parametrize("frames", [Frames.ALL, Frames.FIRST])
+def test_fragments_of_a_sequence_are_a_loss(frames: Frames) -> None:
+    """No decoder shows them, so no output has them."""
+    fragment = box(b"moof", box(b"mfhd", bytes(8))) + box(b"mdat", HIDDEN)
+    losses = decoded(moving_avif(b"", place="gap") + fragment, Policies(frames=frames)).losses
+    assert "its video was not kept" in losses
 
 
 def test_a_still_that_is_no_frame_of_its_sequence_is_a_loss() -> None:

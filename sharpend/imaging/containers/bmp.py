@@ -31,7 +31,7 @@ from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata import icc
 from sharpend.imaging.metadata.blocks import Block, Carried, Kind
 from sharpend.imaging.picture import Frame, Picture
-from sharpend.imaging.reading import Reader, truncated
+from sharpend.imaging.reading import Reader, truncated, unsupported
 from sharpend.imaging.source import Header
 
 if TYPE_CHECKING:
@@ -83,7 +83,13 @@ def _read(source: Source) -> Picture:
     options: Options = {"dpi": _density(found, data)}
     if found.bits <= PALETTE_BITS:
         reading = pillow.Reading(lambda *_: (carried, notes), lambda *_: options)
-        return reading(replace(source, data=data)).with_notes(((), _lost(found, data)))
+        try:
+            picture = reading(replace(source, data=data))
+        except ValueError:  # Pillow's for too few pixels
+            if found.compression in _RUNS and _end_of_runs(found, data)[1]:
+                raise unsupported("its run-length coding leaves pixels out") from None
+            raise
+        return picture.with_notes(((), _lost(found, data)))
     pixels, alpha, unused = _unpacked(found, data)
     if found.bits < 24:  # noqa: PLR2004 - 8 bits a channel
         notes.append(f"its colours of {found.bits} bits a pixel were written with 24 or 32")
@@ -113,7 +119,7 @@ def _lost(found: BmpHeader, data: bytes) -> list[str]:
     rest = bytearray(data)
     coded = abs(found.height) * found.row_bytes
     if found.compression in _RUNS:
-        coded = _end_of_runs(found, data) - found.start
+        coded = _end_of_runs(found, data)[0] - found.start
     offset, size = found.profile
     for start, end in (
         (0, found.end),
@@ -124,8 +130,8 @@ def _lost(found: BmpHeader, data: bytes) -> list[str]:
     return trailers.unknown(rest, "in its file")
 
 
-def _end_of_runs(found: BmpHeader, data: bytes) -> int:
-    """Offset behind the mark that ends run-length coded pixels; the end of all without one."""
+def _end_of_runs(found: BmpHeader, data: bytes) -> tuple[int, bool]:
+    """Offset behind run-length coded pixels, and whether a mark ends them or the file does."""
     at = found.start
     while at + 1 < len(data):
         count, value = data[at : at + 2]
@@ -133,13 +139,13 @@ def _end_of_runs(found: BmpHeader, data: bytes) -> int:
         if count:
             continue
         if value == _END_OF_BITMAP:
-            return at
+            return at, True
         if value == _DELTA:
             at += 2
         elif value > _DELTA:  # so many pixels as they are, padded to 16 bits
             size = value if found.compression == bmpheader.RLE8 else -(-value // 2)
             at += size + size % 2
-    return len(data)
+    return len(data), False
 
 
 def _density(found: BmpHeader, data: bytes) -> tuple[float, float]:

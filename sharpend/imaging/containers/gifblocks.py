@@ -110,6 +110,9 @@ def layout(data: bytes) -> Layout:
         else:  # decoders skip junk
             found.stray_bytes += data[at] != 0
             at += 1
+    behind = at + 1
+    while data[behind : behind + 1] == bytes((_END,)):  # some programs write another one
+        behind += 1
     if at >= end and (not found.frames or found.control is not None):
         raise truncated()
     return Layout(
@@ -119,7 +122,7 @@ def layout(data: bytes) -> Layout:
         found.texts,
         found.has_credentials,
         found.stray_bytes,
-        min(at + 1, end),
+        min(behind, end),
         has_trailer=at < end,
     )
 

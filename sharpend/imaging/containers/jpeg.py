@@ -133,7 +133,7 @@ def _read(source: Source) -> Picture:
     Raises:
         ImageRefusedError: `truncated`, `damaged`, `too_many_scans`, and as `pillow.Reading`.
     """
-    stop = trailers.samsung(source.data)
+    stop = trailers.video_or_samsung(source.data)
     found = parts(source.data, most_scans=source.max_scans, stop=stop).with_height()
     decoded = cache(partial(jpegpixels.decoded, found))  # when limits and policies let it through
     reading = pillow.Reading(
@@ -224,7 +224,8 @@ def _converted(source: Source, image: Image.Image, metadata: CarriedAndNotes) ->
     if "adobe" not in image.info:
         raise ImageRefusedError(
             Reason.COLOR_MODE,
-            "its colours are CMYK without Adobe's marker, so whether 0 is no ink is unknown",
+            "its colours are CMYK without Adobe's marker, so whether 0 is no ink is unknown;"
+            " open it in an image editor that shows it right, and save it as RGB",
         )
     carried, notes = metadata
     fallback = source.policies.cmyk_profile

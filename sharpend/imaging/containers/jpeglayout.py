@@ -132,6 +132,8 @@ def parts(data: bytes, *, most_scans: int, stop: int | None = None) -> Parts:
             return Parts(data, tuple(found), at, has_end_mark=False, stray_bytes=stray)
         stray, at, code = stray + marker.start() - at, marker.end(), marker[1][0]
         if code == END:
+            while data.startswith(END_MARK, at):  # some programs write another one
+                at += len(END_MARK)
             return Parts(data, tuple(found), at, has_end_mark=True, stray_bytes=stray)
         if code not in _BARE and code != START:
             found.append(_segment(data, code, at, stop))

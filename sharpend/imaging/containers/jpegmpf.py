@@ -10,7 +10,10 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
+from sharpend.errors import ImageRefusedError
+from sharpend.imaging.containers.jpeglayout import parts
 from sharpend.imaging.metadata.exifblock import ExifBlock
+from sharpend.imaging.source import MOST_SCANS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +33,17 @@ def without_thumbnails(found: Parts, end: int) -> bytes:
     for start, length in _thumbnails(found):
         first = start - found.end
         if 0 <= first <= first + length <= len(behind):
-            behind[first : first + length] = bytes(length)
+            own = _end(bytes(behind[first : first + length]))
+            behind[first : first + own] = bytes(own)
     return bytes(behind)
+
+
+def _end(thumbnail: bytes) -> int:
+    """Return the offset behind the image of a thumbnail; all, where it cannot be told."""
+    try:
+        return parts(thumbnail, most_scans=MOST_SCANS).end
+    except ImageRefusedError:
+        return len(thumbnail)
 
 
 def _thumbnails(found: Parts) -> Iterator[tuple[int, int]]:

@@ -51,6 +51,7 @@ _LAYOUT = frozenset({b"JXL ", b"ftyp", _LEVEL, _STREAM, _PART, b"jxli", b"free",
 _START = b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\x14ftypjxl \0\0\0\0jxl "
 _JPEG, _JUMBF, _GAIN_MAP = b"jbrd", b"jumb", b"jhgm"
 _NO_JPEG = "it was a repacked JPEG; the output cannot be turned back into a JPEG without loss"
+_UNCOUNTED = "the data of its animation could not be accounted for: some may be lost"
 _DISTANCE = 0.55
 """libjxl's for quality 95."""
 _EFFORT, _LOSSLESS_EFFORT = 7, 5
@@ -140,7 +141,7 @@ def _behind_pixels(data: bytes, header: JxlHeader) -> list[str]:
     """List the loss of bytes behind the codestream."""
     stream = b"".join(_stream_parts(Reader(BytesIO(data)), len(data)))
     held = jxlframes.held(stream, header)
-    return surplus.named([held] if held else [])[1]
+    return surplus.named([held])[1] if held else [_UNCOUNTED]
 
 
 def _check(source: Source, header: JxlHeader) -> None:

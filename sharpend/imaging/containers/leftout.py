@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from sharpend.imaging.containers.items import Item, Items
 
 _LAYOUT = frozenset(b"ftyp styp meta mdat free skip wide pdin".split())
+_PADDING = frozenset(b"free skip".split())
+"""Boxes whose content has no meaning by the standard (8.1.2)."""
 _DESCRIPTION = frozenset(b"hdlr pitm iloc iinf iref iprp idat dinf free skip".split())
 _CODED = frozenset(b"hvcC av1C lhvC av1S a1op a1lx ispe pixi colr irot imir auxC clap pasp".split())
 """Properties that the output has in its own form."""
@@ -41,6 +43,7 @@ _DATA = {b"tmap": "HDR gain map", b"Exif": "further EXIF block", XMP_TYPE: "furt
 _CREDENTIALS = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 _UUID_BYTES = 16
 _VIDEOS = {b"mpvd": "motion video", b"moov": "image sequence or video", b"moof": "video"}
+_UNREADABLE = "the data of its animation could not be accounted for: some may be lost"
 _MOST_BOXES = 10_000
 _LONGEST = 60
 """Characters of a name that the file gives."""
@@ -65,6 +68,7 @@ def left_out(data: bytes, items: Items, *, is_sequence: bool) -> LeftOut:
     """
     notes, losses = _boxes(data, is_sequence=is_sequence)
     tracks = isotracks.tracks_of(data)
+    losses += [_UNREADABLE] * (is_sequence and not tracks.is_complete)
     things = [*_items(items), *_groups(data)]
     things += [(name, True) for name in tracks.lost()] if is_sequence else []
     notes += _counted(name for name, is_content in things if not is_content)
@@ -95,7 +99,12 @@ def _boxes(data: bytes, *, is_sequence: bool) -> tuple[list[str], list[str]]:
             number = data[box.start : box.start + _UUID_BYTES].hex()
             losses.append(f"its data of an unknown kind (uuid {number}) was not kept")
         elif box.kind in _VIDEOS:
-            losses += [f"its {_VIDEOS[box.kind]} was not kept"] * (not is_sequence)
+            # Decoders show the samples that moov tells of, and no fragment.
+            is_shown = is_sequence and box.kind == b"moov"
+            losses += [f"its {_VIDEOS[box.kind]} was not kept"] * (not is_shown)
+        elif box.kind in _PADDING:
+            has_content = bool(surplus.count(data[box.start : min(box.end, len(data))]))
+            notes += [f"what its padding ({_text(box.kind)}) held was not kept"] * has_content
         elif box.kind not in _LAYOUT:
             losses.append(f"its data of an unknown kind ({_text(box.kind)}) was not kept")
     if isobmff.without_cut_padding(data) != data:
@@ -107,7 +116,7 @@ def _unclaimed(data: bytes, items: Items, tracks: Tracks) -> int:
     """Count the bytes of media data that no item and no sample of a track has."""
     found = list(islice(isobmff.boxes(Reader(BytesIO(data))), _MOST_BOXES))
     if not tracks.is_complete or any(box.kind == b"moof" for box in found):
-        return 0
+        return 0  # a loss already
     in_meta = _extents(items, len(items.inner), is_in_file=False)
     count = surplus.unclaimed(items.inner, in_meta, 0, len(items.inner))
     claimed = {*_extents(items, len(data), is_in_file=True), *tracks.samples}

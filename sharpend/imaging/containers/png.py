@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import imagecodecs
 import numpy as np
 
-from sharpend.errors import Reason
+from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import color
 from sharpend.imaging.containers import apng, pillow, pngheader, pngpixels, surplus, trailers
 from sharpend.imaging.containers.container import Container
@@ -36,7 +36,6 @@ from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata import icc, pngtext
 from sharpend.imaging.metadata.blocks import CREDENTIALS, TRAILER, Block, Carried, Kind
 from sharpend.imaging.picture import Frame, Picture
-from sharpend.imaging.source import bit_depth
 from sharpend.policies import Compression, Frames
 
 if TYPE_CHECKING:
@@ -191,7 +190,12 @@ def _read_deep(
     carried, notes = metadata
     kinds = [kind for kind, _ in found.sound()]
     if kinds.count(b"fcTL") > 1 and source.wanted(2, Reason.ANIMATED) > 1:
-        raise bit_depth("of 16 bits in an animation")
+        raise ImageRefusedError(
+            Reason.BIT_DEPTH,
+            "its samples are of 16 bits in an animation, which would not be kept;"
+            " set pictures.frames to first to sharpen its first frame",
+            setting="pictures.frames",
+        )
     values = _samples(found, held)
     if b"tRNS" in kinds:
         notes.append("its transparent colour was written as an alpha channel")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.imaging.containers.pngrows import has_all_rows, inflated_bytes, pixel_bytes
 from sharpend.imaging.containers.surplus import Held, of_zlib
+from sharpend.imaging.metadata.exifblock import PREFIX
 from sharpend.imaging.metadata.pngtext import packed_part
 from sharpend.imaging.reading import LARGEST, damaged, truncated
 
@@ -32,6 +33,7 @@ _LOWER_CASE = 0x20
 _ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
 PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}) | _ANIMATION
 """Chunks that decoders make the pixels from."""
+_PALETTE = 3
 _KEY_LENGTHS = {0: {2}, 2: {6}, 3: range(1, 257)}
 """Lengths of tRNS, by colour type; the others must not have one."""
 _LENGTHS = {
@@ -48,8 +50,8 @@ _LENGTHS = {
     b"tIME": {7},
 }
 """Lengths of chunks that have a fixed one."""
-_COLOR_TYPE_AT, _FRAME_SIZE = 9, slice(4, 12)
-"""Places of the colour type in IHDR, and of width and height in fcTL."""
+_BITS_AT, _COLOR_TYPE_AT, _FRAME_SIZE = 8, 9, slice(4, 12)
+"""Places of depth and colour type in IHDR, and of width and height in fcTL."""
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
 _PROFILE = re.compile(rb"[^\0]{1,79}\0\0", re.DOTALL)
 """Name of an iCCP chunk's profile, and the method of its compression."""
@@ -219,17 +221,30 @@ def _joined(made: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 def _judged(found: list[Chunk]) -> Iterator[Chunk]:
     """Mark chunks whose content cannot be what their type says; at most 16 MiB are inflated."""
-    remaining = LARGEST
+    remaining, has_pixels = LARGEST, False
     color_type = found[0].body[_COLOR_TYPE_AT] if found else 0
+    colours = -1  # of the palette; as in libpng, tRNS counts behind it and before the pixels
     for each in found:
+        colours = len(each.body) // 3 if each.kind == b"PLTE" else colours
+        has_pixels = has_pixels or each.kind == b"IDAT"
         inflated = _inflated(each, remaining)
         remaining -= inflated or 0
         is_valid = inflated is not None
         is_valid &= each.kind != b"iCCP" or inflated != LARGEST  # no profile is so large
         if each.kind == b"tRNS":
-            is_valid = len(each.body) in _KEY_LENGTHS.get(color_type, ())
+            is_valid = len(each.body) in _KEY_LENGTHS.get(color_type, ()) and not has_pixels
+            is_valid &= color_type != _PALETTE or len(each.body) <= colours
+        if is_valid and each.kind == b"tRNS" and color_type != _PALETTE:
+            yield replace(each, body=_masked(each.body, found[0].body[_BITS_AT]))
+            continue
         is_worse = each.is_sound and not is_valid  # a copy of each would double the memory
         yield replace(each, is_sound=False) if is_worse else each
+
+
+def _masked(key: bytes, bits: int) -> bytes:
+    """Clear the bits of a transparent colour that no sample has (section 11.3.1.1)."""
+    values = (value & (1 << bits) - 1 for (value,) in struct.iter_unpack(">H", key))
+    return b"".join(value.to_bytes(2) for value in values)
 
 
 def _inflated(each: Chunk, most: int) -> int | None:
@@ -249,7 +264,8 @@ def _packed(kind: bytes, body: bytes) -> bytes | None:
     if kind in _LENGTHS:
         return b"" if len(body) in _LENGTHS[kind] else None
     if kind == b"eXIf":
-        return b"" if body.startswith(_TIFF_STARTS) else None
+        # Some writers put before it what JPEG does.
+        return b"" if body.removeprefix(PREFIX).startswith(_TIFF_STARTS) else None
     if kind == b"iCCP":
         name = _PROFILE.match(body)
         return body[name.end() :] if name else None

@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 _CANON = slice(8, 10), b"CR"
 """Mark of Canon's raw files, which are TIFFs by their first bytes (CR2)."""
 _HEADER_BYTES, _MOST_REPLACED = 8, 8
+_MOST_COPIES = 1000
+"""Unknown parts that are looked for among the values of tags."""
 _LARGEST_DECLARED = 341
 """SMaxSampleValue."""
 _OURS: dict[str, Any] = {"metadata": None, "software": False, "contiguous": False}
@@ -96,7 +98,7 @@ def _read(source: Source) -> Picture:
     stack = tiffstack.data_of(pages[0][0], count) if count > len(chosen.pages) else []
     ranges = [(0, _HEADER_BYTES), *reader.read, *stack, *tiffpage.data_of(pages)]
     ranges += tiffpages.data_of(chain, size, {tags.at for _, tags in pages})
-    chosen.losses.extend(_unclaimed(source.data, ranges, chain))
+    chosen.losses.extend(_unclaimed(source.data, ranges, chain, reader.read))
     frames[0] = replace(frames[0], encoding={**frames[0].encoding, "container": container})
     notes, losses = (tuple(dict.fromkeys(each)) for each in (chosen.notes, chosen.losses))
     return Picture(tuple(frames), Format.TIFF, notes, losses)
@@ -128,13 +130,19 @@ def _wanted(
     return list(zip(images, every, strict=True)), count
 
 
-def _unclaimed(data: bytes, ranges: list[tuple[int, int]], chain: Sequence[Page]) -> list[str]:
+def _unclaimed(
+    data: bytes,
+    ranges: list[tuple[int, int]],
+    chain: Sequence[Page],
+    tables: Sequence[tuple[int, int]],
+) -> list[str]:
     """List the loss of bytes that no image and no tag has.
 
     Args:
         data: the file.
         ranges: start and end of all that was read of it; gets those of replaced directories.
         chain: the pages.
+        tables: those of the directories and their values: tifffile leaves copies of values.
     """
     end = max(last for _, last in ranges)
     for _ in range(_MOST_REPLACED):
@@ -143,7 +151,10 @@ def _unclaimed(data: bytes, ranges: list[tuple[int, int]], chain: Sequence[Page]
         ranges += replaced
         if not replaced:
             break
-    between = surplus.unclaimed(data, ranges, 0, end)
+    pieces = [data[first:last] for first, last in surplus.gaps(ranges, 0, end)]
+    told = b"".join(data[first:last] for first, last in tables)
+    copies = {each for each in set(pieces[:_MOST_COPIES]) if each in told}
+    between = sum(surplus.count(each) for each in pieces if each not in copies)
     losses = [f"{between} bytes between its images and tags were not kept"] * bool(between)
     tail = data[end:]
     if tail.strip(b"\0") and data.find(tail, 0, end) < 0:  # no copy, as tifffile leaves one

@@ -16,13 +16,14 @@ import tifffile
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging.containers import jpeg, jpegdamage, jpegpixels, surplus
-from sharpend.imaging.containers.jpeglayout import END_MARK, parts
+from sharpend.imaging.containers.jpeglayout import END_MARK, is_metadata, parts
 from sharpend.imaging.reading import Reader, damaged, truncated
 from sharpend.imaging.source import bit_depth, color_mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from sharpend.imaging.containers.jpeglayout import Parts
     from sharpend.imaging.metadata.ifd import Ifd
     from sharpend.imaging.source import Source
 
@@ -160,7 +161,8 @@ def _has_predictor(page: tifffile.TiffPage) -> bool:
 
 
 def _unread(what: str) -> ImageRefusedError:
-    return ImageRefusedError(Reason.FORMAT_NOT_ALLOWED, f"its TIFF {what} is not read")
+    text = f"its TIFF {what} is not read; save it uncompressed, or with LZW or deflate"
+    return ImageRefusedError(Reason.FORMAT_NOT_ALLOWED, text)
 
 
 def _check_colors(page: tifffile.TiffPage) -> None:
@@ -220,7 +222,7 @@ def _check_inner_jpegs(page: tifffile.TiffPage, source: Source) -> tuple[list[st
     # What the tables begin, each JPEG goes on with.
     tables = (page.jpegtables or _NO_TABLES)[: -len(END_MARK)]
     notes: list[str] = []
-    behind = 0
+    behind = metadata = 0
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         data = source.data[offset : offset + count]
         inner = jpeg.probe(Reader(BytesIO(data)))
@@ -232,4 +234,20 @@ def _check_inner_jpegs(page: tifffile.TiffPage, source: Source) -> tuple[list[st
             checked = jpegdamage.check(found, jpegpixels.decoded(found).warning)
             notes += checked.notes
             behind += checked.surplus + surplus.count(whole[found.end :])
-    return notes, surplus.named([surplus.Held(0, behind)])[1]
+            metadata += _metadata_bytes(found)
+    losses = surplus.named([surplus.Held(0, behind)])[1]
+    if metadata:
+        losses.append(
+            f"{metadata} bytes of metadata in its compressed pixels are not in the output"
+        )
+    return notes, losses
+
+
+def _metadata_bytes(found: Parts) -> int:
+    """Count the content of segments of a JPEG that are metadata and say nothing of its colours."""
+    return sum(
+        len(found.body(each))
+        for each in found.segments
+        if is_metadata(each.marker)
+        and not jpegpixels.defines_colours(each.marker, found.body(each))
+    )

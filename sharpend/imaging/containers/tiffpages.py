@@ -75,8 +75,9 @@ def choose(chain: Sequence[Page]) -> Chosen:
             what made the size of the only page unreadable.
     """
     images = [page.tags for page in chain if _has_size(page.tags)]
-    subs = [sub for page in chain for sub in page.subs if _has_size(sub)]
-    _check_raw([*(page.tags for page in chain), *subs])
+    below = [sub for page in chain for sub in page.subs]
+    subs = [sub for sub in below if _has_size(sub)]
+    _check_raw([*(page.tags for page in chain), *below])
     if not images:
         for page in chain[:1]:
             check_tables(page.tags)
@@ -90,7 +91,7 @@ def choose(chain: Sequence[Page]) -> Chosen:
     pages = [page for page in images if page.at in places]
     chosen = Chosen(_with_tags_in_front(pages or [largest], chain[0].tags))
     kept = {page.at for page in chosen.pages}
-    for other in [*(page.tags for page in chain), *subs]:
+    for other in [*(page.tags for page in chain), *below]:
         if other.at not in kept:
             _note_tree(chosen, other, largest)
     if any(tag in page.entries for page in chosen.pages for tag in _LAYERS):

@@ -122,10 +122,16 @@ class _Directories:
         found, unread = [], dict(page.unread)
         for place in page.values(SUB_IFDS)[:_MOST_SUB_IFDS]:
             try:
-                found += [] if place in self._visited else [self._image(place)]
+                found += [] if place in self._visited else [self._sub(place)]
             except ImageRefusedError as error:
                 unread[SUB_IFDS] = error
         return Page(replace(page, unread=unread), tuple(found))
+
+    def _sub(self, place: int) -> Ifd:
+        image = self._image(place)
+        if image.unread and not image.entries:
+            raise damaged("a pointer leads to no directory")
+        return image
 
     def _with_children(self, parent: Ifd, above: tuple[int, ...]) -> Ifd:
         """Replace pointers by the directories that they lead to.

@@ -14,7 +14,8 @@ import re
 import struct
 
 _SEF_ENTRY_BYTES, _SEF_HEAD_BYTES, _SEF_END_BYTES = 12, 12, 8
-_BOX = re.compile(rb"(?=....ftyp)", re.DOTALL)
+_TYPE_BOX = re.compile(rb"ftyp")
+"""Behind its length."""
 _VENDORS_END = re.compile(
     rb"(?:LIVE_\d{1,15} *|jxrs...\0|\xff{4}\x1b\*9HWfu\x84\x93\xa2\xb1)\Z", re.DOTALL
 )
@@ -51,6 +52,23 @@ def samsung(data: bytes) -> int:
     return max(head - max(back, default=0), 0)
 
 
+def video_or_samsung(data: bytes, start: int = 0) -> int:
+    """Return the offset of a video at the end, or of Samsung's trailer; the length without one.
+
+    Args:
+        data: the whole file.
+        start: offset behind the image, where that is known.
+    """
+    end = max(samsung(data), start)
+    has_vendors_end = _VENDORS_END.search(data[max(start, end - _LONGEST_VENDORS_END) : end])
+    for name in _TYPE_BOX.finditer(data, start + 4, end):
+        at = name.start() - 4
+        is_short = int.from_bytes(data[at : at + 4]) <= _LONGEST_TYPE_BOX
+        if (has_vendors_end and is_short) or _is_chain_of_boxes(data, at, end):
+            return at
+    return end
+
+
 def kept_from(data: bytes, start: int) -> int:
     """Return the offset from which data behind an image can be appended to another one.
 
@@ -58,15 +76,8 @@ def kept_from(data: bytes, start: int) -> int:
         data: the whole file.
         start: offset behind the image.
     """
-    end = max(samsung(data), start)
-    has_vendors_end = _VENDORS_END.search(data[max(start, end - _LONGEST_VENDORS_END) : end])
-    for place in _BOX.finditer(data, start, end):
-        is_short = int.from_bytes(data[place.start() : place.start() + 4]) <= _LONGEST_TYPE_BOX
-        if (has_vendors_end and is_short) or _is_chain_of_boxes(data, place.start(), end):
-            end = place.start()
-            break
-    else:
-        end = _zip(data, start) if end == len(data) else end
+    end = video_or_samsung(data, start)
+    end = _zip(data, start) if end == len(data) else end
     is_padding = end < len(data) and not data[start:end].strip(b"\0")
     return start if is_padding else end
 

@@ -26,7 +26,9 @@ _TEXT = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 _PROFILE_KEYWORD = re.compile(rb"raw profile type (.+)", re.IGNORECASE)
 _PROFILE_TEXT = re.compile(rb"\n[^\n]*\n\s*\d+\n([0-9a-fA-F\s]*)")
 """A line with a title, one with the length, and hexadecimal digits."""
-_TELLING_KEYWORD = re.compile(rb"(.*:)?gps.*|xml:com\.adobe\.xmp", re.IGNORECASE)
+_TELLING_KEYWORD = re.compile(
+    rb"(.*:)?(gps|geo|location|latitude|longitude|coordinates).*|xml:com\.adobe\.xmp", re.IGNORECASE
+)
 """ImageMagick's exif:GPSLatitude and its like."""
 _ITXT = re.compile(rb"(?P<start>[^\0]{1,79}\0(?P<compressed>[\0\1])\0[^\0]*\0[^\0]*\0)", re.DOTALL)
 _XMP_CHUNK_START = XMP_KEYWORD + bytes(5)
