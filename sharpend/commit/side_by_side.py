@@ -1,6 +1,7 @@
-"""Work on the files of a group side by side, where their place gains from it.
+"""Work on the entries of a group side by side, where their place gains from it.
 
-In object storage a step then waits for one answer, not for each. Refuses to begin a step before the
+In object storage a step then waits for one answer, not for each; so does an fsync of many folders.
+Refuses to begin a step before the
 one before it has ended for all.
 """
 
