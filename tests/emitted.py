@@ -183,6 +183,7 @@ def stages() -> frozenset[str]:
         if function.module.startswith("workers.")
         for call in function.calls()
         if isinstance(call.func, ast.Attribute) and call.func.attr == "stage"
+        if len(call.args) == 1  # `Place.stage` has two
     )
 
 

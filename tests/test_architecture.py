@@ -33,7 +33,7 @@ PACKAGES = {
     "files": "owner remote fingerprint patterns sidecars attributes name_faults objects"
     " objects.address disk_errors access atomic beneath digest lease mounts free_space"
     " mounted_roots preview_layout previews rotated objects.outage objects.client objects.bucket"
-    " objects.uploads objects.condition_check",
+    " objects.download objects.uploads objects.condition_check",
     "agreement": "alarm summary opinion",
     "workers": "loading limits sandbox skipping staging stages opening models observation pipeline"
     " worker jsoncodec framing trials messages serve process interface answers pool transfers"
@@ -72,9 +72,9 @@ PACKAGES = {
     " opening figures",
     "intake": "junk tally scan patience interface wall_clock file_times settle_time watch schedule"
     " listen folder remote threaded",
-    "commit": "portable names interface place syncs destination stale source results relocate"
-    " sidecars local_folder local_place remote places ownership side_by_side disposal shards"
-    " adoption publication disposer committer emptied reason_files quarantine ages retention",
+    "commit": "portable names interface place side_by_side syncs destination stale source results"
+    " relocate sidecars local_folder local_place remote places ownership disposal shards adoption"
+    " publication disposer committer emptied reason_files quarantine ages retention",
     "daemon": "throughput signals systemd snapshot state_outage context attempts agreement_samples"
     " preview_upkeep early_reads only_new engine_faults intended_pauses registrar_interface"
     " folder_plan folder lost_attempts overview roots refused_sources store_upkeep emptied_folders"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections import Counter
 from dataclasses import replace
 from itertools import product
@@ -229,8 +230,8 @@ def test_a_collision_within_a_group_is_refused(shop: CommitShop) -> None:
     [
         (2, SourcePolicy.KEEP, 4, 2.5),
         (MAX_GROUP, SourcePolicy.KEEP, 4, 0.2),
-        (MAX_GROUP, SourcePolicy.ARCHIVE, 1, 0.2),
-        (MAX_GROUP, SourcePolicy.DELETE, 1, 0.2),
+        (MAX_GROUP, SourcePolicy.ARCHIVE, 4, 0.2),
+        (MAX_GROUP, SourcePolicy.DELETE, 4, 0.2),
     ],
 )
 def test_a_busy_daemon_waits_for_the_disk_once_in_many_images(
@@ -260,7 +261,34 @@ def test_sources_go_together(
     )
     emptied = ["in/a", "in/b"]
     archived = ["archive/a", "archive/b"] if source is SourcePolicy.ARCHIVE else []
-    assert flushed == archived + emptied
+    assert sorted(flushed[: len(archived)]) == archived
+    assert sorted(flushed[len(archived) :]) == emptied
+
+
+@pytest.mark.parametrize("room", [0, 1])
+def test_without_room_for_threads_folders_are_flushed_all_the_same(
+    shop: CommitShop, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    """The thread of the commit takes part where the system refuses further ones."""
+    shop.to = replace(shop.to, source=SourcePolicy.ARCHIVE)
+    group, start = shop.taken(3), threading.Thread.start
+    started, flushed = list[threading.Thread](), list[str]()
+
+    def refusing(thread: threading.Thread) -> None:
+        started.append(thread)
+        if len(started) > room:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    def fsync(fd: int) -> None:
+        flushed.append(os.path.relpath(os.readlink(f"/proc/self/fd/{fd}"), shop.home))
+
+    monkeypatch.setattr(threading.Thread, "start", refusing)
+    monkeypatch.setattr(local_folder, "fsync_directory", fsync)
+    monkeypatch.setattr(syncs, "fsync_directory", fsync)
+    assert all(isinstance(end, Committed) for end in commit(shop, group).values())
+    assert len(started) > room
+    assert sorted(flushed) == ["archive/a", "archive/b", "in/a", "in/b", "out/a", "out/b"]
 
 
 def test_a_crash_between_the_record_and_the_sources(shop: CommitShop) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sharpend.attempt import AttemptResult, Died, Failed, Failure, Staged
+from sharpend.commit.places import place_of
 from sharpend.errors import Reason
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.files.objects.bucket import Bucket
@@ -33,7 +34,12 @@ class Bench:
         self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()
         spool = os.fsencode(home / "spool")
         self.uploads = Uploads(spool)
-        self.transfers = Transfers(self.pool, spool, lambda: self._woken.put(None))
+        self.transfers = Transfers(
+            self.pool,
+            spool,
+            lambda: self._woken.put(None),
+            lambda root: place_of(root, self.uploads),
+        )
 
     def task(self, number: int = 1, key: str = "in/a.png", body: bytes = b"photo") -> Task:
         """A task for an object that is written now."""
@@ -250,7 +256,7 @@ def test_a_full_disk_of_the_spool_pauses_the_folder(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("sharpend.workers.transfers.os.utime", full)
+    monkeypatch.setattr("sharpend.files.objects.download.os.utime", full)
     failed = bench.refused(task)
     assert (failed.failure, failed.message[:7]) == (Failure.FOLDER, "state: ")
 

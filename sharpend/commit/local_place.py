@@ -1,8 +1,9 @@
 """File systems as a place of inputs, outputs and archives.
 
 Owns the verbs of `Place` there: the scan and the watch of `intake`, folders opened without
-following links, and sources that are moved or deleted under a lease. Refuses to touch a source that
-a process has open for writing.
+following links, and sources that are moved or deleted under a lease; inputs are read and outputs
+staged by confined workers, in `workers.opening` and `workers.staging`. Refuses to touch a source
+that a process has open for writing.
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterator
 
+    from sharpend.attempt import Staged
     from sharpend.commit.interface import Changes
     from sharpend.files.fingerprint import Fingerprint
     from sharpend.intake.interface import FolderOptions, Fresh, Intake
     from sharpend.intake.patience import Patience
     from sharpend.intake.tally import Found, Tally
+    from sharpend.task import Task
 
 
 class LocalSource:
@@ -84,6 +87,7 @@ class LocalPlace:
     """The file systems of this machine: see `Place`."""
 
     at_once = 1
+    is_local = True
 
     def inputs(self, options: FolderOptions, tally: Tally) -> Iterator[list[Found]]:
         """Scan the folder once."""
@@ -110,6 +114,21 @@ class LocalPlace:
             FolderIntake, options, patience=patience, wake=wake, chance=chance, objection=objection
         )
         return ThreadedIntake(inner, fresh, wake) if options.threaded else inner(fresh=fresh)
+
+    def read(self, task: Task, local: Task) -> Task:
+        """Leave it to the worker, which opens the input itself."""
+        del task
+        return local
+
+    def prepare(self, task: Task, local: Task) -> Task:
+        """Leave it to the worker, which writes beside the output."""
+        del task
+        return local
+
+    def stage(self, task: Task, staged: Staged) -> Staged:
+        """Do nothing: what the worker has written is staged."""
+        del task
+        return staged
 
     @contextmanager
     def outputs(

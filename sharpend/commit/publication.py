@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 from sharpend.commit.destination import NameStatus, faults, output_names, require_same_root
 from sharpend.commit.side_by_side import for_each
+from sharpend.commit.syncs import flush
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
 from sharpend.ledger.case_folding import twin_key
 from sharpend.ledger.records import Product
@@ -203,14 +204,16 @@ class Publisher:
 
     def _sync(self, group: list[Publication]) -> None:
         """Make the names durable: one fsync of each folder, whose failure is that of all in it."""
-        failures: dict[Hashable, OSError | None] = {}
+        folders: dict[Hashable, OutputFolder] = {}
         for one in group:
             with _storing_error(one):
                 folder = self._folders.open(one.destination, one.product.output)
-                where = folder.identity
-                if where not in failures:  # a second fsync may hide that the first one failed
-                    failures[where] = _failure_to_sync(folder)
-                if (failure := failures[where]) is not None:
+                folders[folder.identity] = folder
+        failures = flush({where: folder.sync for where, folder in folders.items()})
+        for one in (one for one in group if one.error is None):
+            with _storing_error(one):
+                folder = self._folders.open(one.destination, one.product.output)
+                if (failure := failures.get(folder.identity)) is not None:
                     raise failure
                 self._at("synced")
 
@@ -268,14 +271,6 @@ def _keys(destination: Destination, output: bytes, folder: OutputFolder) -> set[
     """Return what no two names of a group may share, whatever leads to their folder."""
     there = (folder.identity, twin_key(os.path.basename(output)))
     return {there, (destination.output_root, twin_key(output))}
-
-
-def _failure_to_sync(folder: OutputFolder) -> OSError | None:
-    try:
-        folder.sync()
-    except OSError as error:
-        return error
-    return None
 
 
 def _publish(product: Product, status: NameStatus, folder: OutputFolder) -> None:

@@ -12,14 +12,16 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from sharpend.commit.interface import StagedElsewhereError
 from sharpend.errors import ImageRefusedError
+from sharpend.files.fingerprint import Fingerprint
 from sharpend.files.objects.bucket import COPIED_BYTES, Bucket, Object, of_attempt
-from sharpend.files.objects.uploads import Upload, Uploads
+from sharpend.files.objects.download import download
+from sharpend.files.objects.uploads import OUTPUT, Upload, Uploads
 from sharpend.intake import remote
 from sharpend.intake.threaded import ThreadedIntake
 
@@ -28,11 +30,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
     from contextlib import AbstractContextManager
 
+    from sharpend.attempt import Staged
     from sharpend.commit.interface import Changes
-    from sharpend.files.fingerprint import Fingerprint
     from sharpend.intake.interface import FolderOptions, Fresh, Intake
     from sharpend.intake.patience import Patience
     from sharpend.intake.tally import Found, Tally
+    from sharpend.task import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +216,10 @@ def _object_at(bucket: Bucket, relative: bytes) -> Object | None:
         return None
 
 
+def _output_path(task: Task) -> bytes:
+    return os.path.join(task.output_parent, task.output_name)
+
+
 class RemotePlace:
     """Object storage, with the uploads of one state directory: see `Place`.
 
@@ -222,6 +229,7 @@ class RemotePlace:
 
     at_once = 16
     """Below the connections that the client keeps."""
+    is_local = False
 
     def __init__(self, uploads: Uploads) -> None:
         self._uploads = uploads
@@ -244,6 +252,25 @@ class RemotePlace:
         del patience, objection  # an object appears whole, in a bucket that is mounted nowhere
         inner = partial(remote.RemoteIntake, options, chance=chance)
         return ThreadedIntake(inner, fresh, wake)
+
+    def read(self, task: Task, local: Task) -> Task:
+        """Download the object into the folder of the attempt."""
+        folder = self._uploads.folder(task.temp_name)
+        meant, most = task.fingerprint, task.options.max_bytes
+        path = download(Bucket(task.input_root), task.relative, meant, folder, most)
+        name, made = os.fsencode(path.name), Fingerprint.of(path.stat())
+        return replace(local, input_root=os.fsencode(folder), relative=name, fingerprint=made)
+
+    def prepare(self, task: Task, local: Task) -> Task:
+        """Let the worker write into the folder of the attempt."""
+        Bucket(task.output_root).address.key(_output_path(task))  # refuses before the work
+        root, name = os.fsencode(self._uploads.folder(task.temp_name)), os.fsencode(OUTPUT)
+        return replace(local, output_root=root, output_parent=b"", temp_name=name)
+
+    def stage(self, task: Task, staged: Staged) -> Staged:
+        """Upload the file up to the completion of the upload."""
+        made = self._uploads.upload(task.temp_name, task.output_root, _output_path(task))
+        return replace(staged, temp_name=task.temp_name, fingerprint=made)
 
     def outputs(
         self, root: bytes, parent: bytes, made: Callable[[int], None] | None = None

@@ -1,6 +1,7 @@
 """Folders whose names have changed: one fsync of each makes the changes of a group durable.
 
-Owns the order: folders that gained a name come before those that only lost one, so that a moved
+Folders are flushed side by side, so that a group waits for the slowest of them and not for their
+sum. Owns the order: those that gained a name come before those that only lost one, so that a moved
 file has one of its names after a power cut. Refuses to repeat an fsync that failed: the second one
 may hide that.
 """
@@ -14,11 +15,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from sharpend.commit.interface import Changes
+from sharpend.commit.side_by_side import for_each
 from sharpend.files.atomic import fsync_directory
 from sharpend.files.beneath import folder_identity
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable, Mapping
 
 
 @dataclass(slots=True)
@@ -57,9 +59,35 @@ class FolderSyncs:
     def sync(self) -> dict[Hashable, OSError]:
         """Make all changes durable; return an error for each owner of a folder that failed."""
         failures: dict[Hashable, OSError] = {}
-        for folder in sorted(self._folders.values(), key=lambda one: not one.has_gained):
-            try:
-                fsync_directory(folder.descriptor)
-            except OSError as error:
-                failures |= dict.fromkeys(folder.owners, error)
+        for has_gained in (True, False):
+            failed = flush(
+                {
+                    where: partial(fsync_directory, folder.descriptor)
+                    for where, folder in self._folders.items()
+                    if folder.has_gained is has_gained
+                }
+            )
+            for where, error in failed.items():
+                failures |= dict.fromkeys(self._folders[where].owners, error)
         return failures
+
+
+def flush(folders: Mapping[Hashable, Callable[[], None]]) -> dict[Hashable, OSError]:
+    """Make folders durable, all of them side by side.
+
+    Args:
+        folders: the fsync of each, by its identity.
+
+    Returns:
+        The errors, by the identity of the folder.
+    """
+    failures: dict[Hashable, OSError] = {}
+
+    def flush_one(where: Hashable) -> None:
+        try:
+            folders[where]()
+        except OSError as error:
+            failures[where] = error
+
+    for_each(list(folders), flush_one, at_once=lambda _: len(folders))
+    return failures

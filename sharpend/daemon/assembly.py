@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sharpend.agreement.alarm import AlarmOptions
+    from sharpend.commit.place import PlaceOf
     from sharpend.daemon.folder_plan import FolderPlan
     from sharpend.daemon.results import Result
     from sharpend.ledger.ledger import Ledger
@@ -125,7 +126,11 @@ def _kept_or_started(settings: Settings, calls: Callbacks, old: Parts | None) ->
         return old.workers
     if old is not None and "ray" in (settings.engine.kind, old.settings.engine.kind):
         old.workers.pool.stop()  # it leaves room, and starts again where the new one fails
-    return start_workers(settings, wake=calls.wake, go_on=calls.go_on)
+    return start_workers(settings, wake=calls.wake, go_on=calls.go_on, place_of=_place_of(settings))
+
+
+def _place_of(settings: Settings) -> PlaceOf:
+    return partial(place_of, uploads=Uploads(settings_values.spool_of(settings)))
 
 
 def retire(old: Parts, new: Parts) -> None:
@@ -203,7 +208,7 @@ def _dispatcher_config(
     return DispatcherConfig(
         state_dir=settings.state,
         plans=prepared,
-        place_of=partial(place_of, uploads=Uploads(settings_values.spool_of(settings))),
+        place_of=_place_of(settings),
         retry=settings_values.retry_options(settings),
         measurements=measurements,
         retention=settings_values.retention(settings),

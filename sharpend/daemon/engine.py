@@ -22,6 +22,7 @@ from sharpend.workers.transfers import Transfers
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from sharpend.commit.place import PlaceOf
     from sharpend.logs.logs import Log
     from sharpend.settings.schema import Settings
     from sharpend.workers.interface import Workers
@@ -39,7 +40,7 @@ class LoadedWorkers:
 
 
 def start_workers(
-    settings: Settings, *, wake: Callable[[], None], go_on: Callable[[], bool]
+    settings: Settings, *, wake: Callable[[], None], go_on: Callable[[], bool], place_of: PlaceOf
 ) -> LoadedWorkers:
     """Start the workers, and wait until each model was loaded and tried.
 
@@ -47,6 +48,7 @@ def start_workers(
         settings: validated.
         wake: called from any thread when a result waits.
         go_on: called repeatedly; False cancels the wait.
+        place_of: returns the place of a root.
 
     Returns:
         The pool, and the facts about each model and the canary.
@@ -55,7 +57,7 @@ def start_workers(
         UnavailableError: the device, a model or a worker is unavailable, or `go_on` returned False.
     """
     sandbox.deny_inspection()
-    pool = pool_of(settings, wake)
+    pool = pool_of(settings, wake, place_of)
     canary = worker_settings.canary_model(settings)
     watched = bool(settings.agreement.sample or canary)
     try:
@@ -69,12 +71,13 @@ def start_workers(
         raise
 
 
-def pool_of(settings: Settings, wake: Callable[[], None]) -> Workers:
+def pool_of(settings: Settings, wake: Callable[[], None], place_of: PlaceOf) -> Workers:
     """Construct the workers; they are not started.
 
     Args:
         settings: validated.
         wake: called from any thread when a result waits.
+        place_of: returns the place of a root.
 
     Raises:
         UnavailableError: a model's weights cannot be read here.
@@ -88,7 +91,7 @@ def pool_of(settings: Settings, wake: Callable[[], None]) -> Workers:
         wake=wake,
     )
     spool = settings_values.spool(settings)
-    return pool if spool is None else Transfers(pool, spool, wake)
+    return pool if spool is None else Transfers(pool, spool, wake, place_of)
 
 
 def ray_pool(settings: Settings, wake: Callable[[], None]) -> RayPool:

@@ -1,19 +1,16 @@
 """Transfers between object storage and the files that workers see; wraps any other workers.
 
-Owns the threads that download inputs into a private folder and upload finished images up to their
-completion, one for each transfer. A worker has neither network nor credentials: the folders of its
-tasks are on this machine. Refuses to download an input with more bytes than `limits` allow, and one
-that is not the object that was listed.
+Owns the threads in which the places of a task `read` its input and `stage` its output, one for each
+transfer; `commit.place` has these verbs. A worker has neither network nor credentials: the folders
+of its tasks are on this machine. Refuses to start a worker's task before its input is there.
 """
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
-import time
 from collections import deque
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,28 +18,22 @@ from typing import TYPE_CHECKING
 from sharpend.attempt import Failed, Failure, Staged
 from sharpend.errors import ImageRefusedError, Reason, SourceChangedError, SourceVanishedError
 from sharpend.files.disk_errors import is_of_root, reason_of
-from sharpend.files.fingerprint import Fingerprint, display
-from sharpend.files.objects.bucket import Bucket
-from sharpend.files.objects.uploads import OUTPUT, Uploads
-from sharpend.files.remote import STORE_FAULT, is_remote
+from sharpend.files.fingerprint import display
+from sharpend.files.objects.uploads import Uploads
+from sharpend.files.remote import STORE_FAULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from sharpend.attempt import AttemptResult
+    from sharpend.commit.place import PlaceOf
     from sharpend.task import Task
     from sharpend.workers.interface import Workers
     from sharpend.workers.loading import LoadedModel
 
-LONGEST_S = 3600.0
-"""Longest time of one transfer."""
 REMEMBERED = 1000
 """Uploads whose facts are kept: only the last few can be set aside by a commit."""
-_INPUT = b"input"
-_LONGEST_SUFFIX = 16
 _STAGE = "transfer"
-_MEGA = 1_000_000
 _CONSEQUENCES: tuple[tuple[type[Exception], Failure], ...] = (
     (ImageRefusedError, Failure.REFUSED),
     (SourceChangedError, Failure.CHANGED),
@@ -67,13 +58,17 @@ class Transfers:
         inner: the workers, which this stops.
         spool: folder for the files on their way.
         wake: called from any thread when a transfer has ended.
+        place_of: returns the place of a root; its uploads are those of the spool.
     """
 
-    def __init__(self, inner: Workers, spool: bytes, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, inner: Workers, spool: bytes, wake: Callable[[], None], place_of: PlaceOf
+    ) -> None:
         self._inner = inner
         self._spool = spool
         self._uploads = Uploads(spool)
         self._wake = wake
+        self._place_of = place_of
         self._tasks: dict[int, Task] = {}
         """As they were submitted, by job."""
         self._uploaded: dict[int, tuple[Task, Staged]] = {}
@@ -115,21 +110,22 @@ class Transfers:
         earlier = self._uploaded.pop(task.job_id, None)
         if earlier is not None and _is_same_work(task, earlier[0]):
             self._begin(task, "output", lambda: self._taken_over(task, earlier[1]))
-        elif is_remote(task.input_root) or is_remote(task.output_root):
-            self._begin(task, "input", lambda: self._fetched(task))
-        else:
+        elif self._is_local(task):
             self._ready.append(task)
             self._hand_on(now_s)
+        else:
+            self._begin(task, "input", lambda: self._fetched(task))
 
     def finished(self, now_s: float) -> Iterator[AttemptResult]:
         """Return results since the last call, one per task."""
         ended = list(self._inner.finished(now_s))
         for outcome in ended:
             task = self._tasks[outcome.job_id]
-            if isinstance(outcome, Staged) and is_remote(task.output_root):
+            if isinstance(outcome, Staged) and not self._place_of(task.output_root).is_local:
                 self._begin(task, "output", partial(self._staged, task, outcome))
             else:
-                self._clear(task)
+                if not self._is_local(task):
+                    self._uploads.forget(task.temp_name)
                 yield self._concluded(outcome)
         while not self._ended.empty():
             one = self._ended.get()
@@ -173,9 +169,9 @@ class Transfers:
         if len(self._uploaded) > REMEMBERED:
             del self._uploaded[next(iter(self._uploaded))]
 
-    def _clear(self, task: Task) -> None:
-        if is_remote(task.input_root) or is_remote(task.output_root):
-            self._uploads.forget(task.temp_name)
+    def _is_local(self, task: Task) -> bool:
+        """Return whether a worker reaches both folders of a task itself."""
+        return all(self._place_of(root).is_local for root in (task.input_root, task.output_root))
 
     # In the threads
 
@@ -195,21 +191,10 @@ class Transfers:
         self._wake()
 
     def _fetched(self, task: Task) -> _Arrived:
-        """Download the input if it is remote; return the task for a worker."""
-        folder, local = self._uploads.folder(task.temp_name), replace(task, output_name=b"")
-        if is_remote(task.output_root):
-            Bucket(task.output_root).address.key(_output_path(task))  # refuse before the work
-            local = replace(
-                local, output_root=os.fsencode(folder), output_parent=b"", temp_name=OUTPUT.encode()
-            )
-        if is_remote(task.input_root):
-            name = _INPUT + _suffix(task.relative)
-            _download(task, folder / os.fsdecode(name))
-            fingerprint = Fingerprint.of((folder / os.fsdecode(name)).stat())
-            local = replace(
-                local, input_root=os.fsencode(folder), relative=name, fingerprint=fingerprint
-            )
-        return _Arrived(local)
+        """Read the input; return the task for a worker."""
+        local = replace(task, output_name=b"")
+        local = self._place_of(task.output_root).prepare(task, local)
+        return _Arrived(self._place_of(task.input_root).read(task, local))
 
     def _taken_over(self, task: Task, earlier: Staged) -> _Arrived | Staged:
         """Upload the image that an earlier attempt has finished; if it is gone, begin anew."""
@@ -219,9 +204,8 @@ class Transfers:
         return self._staged(task, measured)
 
     def _staged(self, task: Task, staged: Staged) -> Staged:
-        """Upload a finished image up to its completion."""
-        made = self._uploads.upload(task.temp_name, task.output_root, _output_path(task))
-        return replace(staged, temp_name=task.temp_name, fingerprint=made)
+        """Stage a finished image."""
+        return self._place_of(task.output_root).stage(task, staged)
 
     def _failed(self, task: Task, setting: str, error: Exception) -> Failed:
         """Choose the consequence of an error by its class."""
@@ -243,52 +227,7 @@ class Transfers:
         return Failed(task.job_id, Failure.FOLDER, None, text, stage=_STAGE)
 
 
-def _download(task: Task, path: Path) -> None:
-    """Write the object of a task to a file.
-
-    Raises:
-        ImageRefusedError: it has more bytes than the limits allow.
-        SourceChangedError: it is another object than the one that was listed.
-        SourceVanishedError: it is there no more.
-        OSError: the store, or the disk of the spool.
-    """
-    most = task.options.max_bytes
-    if task.fingerprint.size > most:
-        raise ImageRefusedError(
-            Reason.TOO_MANY_BYTES,
-            f"the object has {task.fingerprint.size / _MEGA:.1f} megabytes and {most / _MEGA:g} are"
-            f" allowed; set limits.max_megabytes to {-(-task.fingerprint.size // _MEGA)} or more to"
-            " let it through",
-            setting="limits.max_megabytes",
-        )
-    bucket = Bucket(task.input_root)
-    with ExitStack() as stack:
-        try:
-            opened = bucket.opened(bucket.address.key(task.relative))
-            found, chunks = stack.enter_context(opened)
-        except FileNotFoundError as error:
-            raise SourceVanishedError(f"{display(task.relative)} is gone") from error
-        if found.as_input != task.fingerprint:
-            raise SourceChangedError("it was replaced after it was listed")
-        until_s = time.monotonic() + LONGEST_S
-        with path.open("wb") as file:
-            for chunk in chunks:
-                file.write(chunk)
-                if time.monotonic() > until_s:
-                    raise TimeoutError(STORE_FAULT, "the store sends too slowly")
-    os.utime(path, (found.modified_s, found.modified_s))
-
-
 def _is_same_work(one: Task, other: Task) -> bool:
     """Return whether two attempts make the same bytes for one folder."""
     alike = (one.fingerprint, one.options, one.output_root)
     return alike == (other.fingerprint, other.options, other.output_root)
-
-
-def _output_path(task: Task) -> bytes:
-    return os.path.join(task.output_parent, task.output_name)
-
-
-def _suffix(relative: bytes) -> bytes:
-    suffix = os.path.splitext(relative)[1]
-    return suffix if len(suffix) <= _LONGEST_SUFFIX else b""
