@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 LEVELS = frozenset({"debug", "info", "warning", "error"})
 
 MAKERS = {
-    "publish": "daemon.throughput",
-    "_current_state": "daemon.status",
-    "_precision": "daemon.status",
+    "publish": "daemon.report",
+    "current_figures": "daemon.report",
+    "precision_figures": "daemon.report",
     "summary": "agreement.alarm",
     "figures": "daemon.agreement_samples",
     "recovery_paths": "ledger.opening",
     "finished_keys": "commit.results",
     "event_keys": "daemon.folder",
 }
-"""Methods and attributes that give a mapping of keys, and the module that builds it."""
+"""Functions and attributes that give a mapping of keys, and the module that builds it."""
 HANDED_IN = {("daemon.status", "publish", "window"): "publish"}
 """Parameters that another module fills, and which of MAKERS makes what it gives."""
 PASS_ON = {("logs.logs", "write")}
@@ -125,7 +125,9 @@ def keys_in(value: ast.expr, function: Function) -> set[str]:
             return keys_of_variable(value.id, function)
         case ast.DictComp(key=ast.JoinedStr()) if function.place == BY_STAGE:
             return {f"{stage}_s" for stage in stages()}
-        case ast.Call(func=ast.Attribute(attr=name)) | ast.Attribute(attr=name) if name in MAKERS:
+        case (
+            ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name)) | ast.Attribute(attr=name)
+        ) if name in MAKERS:
             return keys_made_by(name)
     raise AssertionError(f"{function.place}: what keys has {ast.unparse(value)}? See {__name__}")
 

@@ -23,8 +23,8 @@ from sharpend.daemon.dispatcher_config import DispatcherConfig
 from sharpend.daemon.engine import LoadedWorkers
 from sharpend.daemon.folder_plan import FolderPlan
 from sharpend.daemon.preview_upkeep import FEW, PreviewLimits
+from sharpend.daemon.report import Throughput
 from sharpend.daemon.roots import OnFault, prepare_roots
-from sharpend.daemon.throughput import Throughput
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake.interface import FolderOptions
 from sharpend.ledger.opening import open_ledger

@@ -75,7 +75,7 @@ PACKAGES = {
     "commit": "portable names interface place syncs destination stale source results relocate"
     " sidecars local_folder local_place remote places ownership side_by_side disposal shards"
     " adoption publication disposer committer emptied reason_files quarantine ages retention",
-    "daemon": "throughput signals systemd snapshot state_outage context attempts agreement_samples"
+    "daemon": "signals systemd snapshot state_outage context attempts report agreement_samples"
     " preview_upkeep early_reads only_new engine_faults intended_pauses registrar_interface"
     " folder_plan folder lost_attempts overview roots refused_sources store_upkeep emptied_folders"
     " results outcomes pending_results assignment maintenance content_comparison registrar writers"

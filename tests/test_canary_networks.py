@@ -15,7 +15,7 @@ from sharpend.attempt import Staged
 from sharpend.daemon import assembly
 from sharpend.daemon.agreement_samples import Measurements
 from sharpend.daemon.engine import LoadedWorkers
-from sharpend.daemon.throughput import Throughput
+from sharpend.daemon.report import Throughput
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.imaging.files import save_png
 from sharpend.logs.events import Event

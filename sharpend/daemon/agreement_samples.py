@@ -1,7 +1,6 @@
 """Agreement of finished samples with the teacher, and the canary's; throughput is kept beside them.
 
-A figure of the report is counted in `throughput`, or taken by `snapshot`; `status` writes the
-report. Kept by a reload if the settings of workers and agreement did not change.
+Kept by a reload if the settings of workers and agreement did not change.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from sharpend.agreement.alarm import AlarmOptions
     from sharpend.attempt import AttemptResult, CanarySample
-    from sharpend.daemon.throughput import Throughput
+    from sharpend.daemon.report import Throughput
     from sharpend.logs.logs import Log
     from sharpend.task import Task
 

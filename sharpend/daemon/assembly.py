@@ -27,9 +27,9 @@ from sharpend.daemon.engine import (
 from sharpend.daemon.history import History
 from sharpend.daemon.hooked_log import HookedLog
 from sharpend.daemon.image_history import ImageHistoryLog
+from sharpend.daemon.report import Throughput
 from sharpend.daemon.roots import OnFault, prepare_roots
 from sharpend.daemon.status import StatusReporter
-from sharpend.daemon.throughput import Throughput
 from sharpend.files.fingerprint import display
 from sharpend.files.objects.uploads import Uploads
 from sharpend.logs.events import Event

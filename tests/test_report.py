@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sharpend.attempt import Staged
-from sharpend.daemon.throughput import LATENCIES_KEPT, Throughput, latencies_ms, percentile
+from sharpend.daemon.report import LATENCIES_KEPT, Throughput, latencies_ms, percentile
 from sharpend.files.fingerprint import Fingerprint
 
 
