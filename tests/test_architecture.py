@@ -29,7 +29,7 @@ L5  checks/  web/  commands/  cli  __main__
 
 PACKAGES = {
     "logs": "plain events event_description operator_event_keys model_event_keys"
-    " web_event_keys event_keys logs repeats",
+    " web_event_keys image_event_keys event_keys logs repeats",
     "files": "owner remote fingerprint patterns sidecars attributes name_faults objects"
     " objects.address disk_errors access atomic beneath digest lease mounts free_space"
     " mounted_roots preview_layout previews rotated objects.outage objects.client objects.bucket"
