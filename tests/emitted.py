@@ -30,7 +30,7 @@ MAKERS = {
     "event_keys": "daemon.folder",
 }
 """Functions and attributes that give a mapping of keys, and the module that builds it."""
-HANDED_IN = {("daemon.status", "publish", "window"): "publish"}
+GIVEN_BY_CALLER = {("daemon.status", "publish", "window"): "publish"}
 """Parameters that another module fills, and which of MAKERS makes what it gives."""
 PASS_ON = {("logs.logs", "write")}
 """Log events as they were given: no keys and no levels of their own."""
@@ -146,7 +146,7 @@ def keys_of_table(table: ast.Dict, function: Function) -> set[str]:
 def keys_of_variable(name: str, function: Function) -> set[str]:
     """The keys of a variable: of all that is assigned to it, and those that are set one by one."""
     found = set().union(*(keys_in(value, function) for value in function.local(name)))
-    if (maker := HANDED_IN.get((*function.place, name))) is not None:
+    if (maker := GIVEN_BY_CALLER.get((*function.place, name))) is not None:
         found |= keys_made_by(maker)
     for target, _ in assigned(function.node):
         if isinstance(target, ast.Subscript) and is_name(target.value, name):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sharpend.ledger.reader import LedgerReader
     from sharpend.logs.logs import Log
 
-MOST_TOLD = 16
+MOST_LISTED = 16
 """Most paths in one event."""
 
 
@@ -25,7 +25,7 @@ class EmptiedFolders:
         destination: of the folder; it says whether they are removed.
         ledger: knows what was taken out of them.
         log: for what was removed.
-        quiet_s: as of `remove_emptied`.
+        quiet_s: see `remove_emptied`.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class EmptiedFolders:
         self._last: Tally | None = None
 
     def scanned(self, tally: Tally) -> None:
-        """Remove what may go after a full scan, once for each."""
+        """Remove emptied sub-folders after a full scan, once for each scan."""
         if tally is self._last or not self._destination.remove_empty_folders:
             return
         self._last, destination = tally, self._destination
@@ -48,5 +48,5 @@ class EmptiedFolders:
                 Event.SUBFOLDERS_REMOVED,
                 folder=destination.folder,
                 removed=len(removed),
-                paths=removed[:MOST_TOLD],
+                paths=removed[:MOST_LISTED],
             )

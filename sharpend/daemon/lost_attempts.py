@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sharpend.task import Task
 
 
-def give_back(
+def requeue(
     job: Job, task: Task | None, lost: Lost, ledger: Ledger, log: Log
 ) -> QuarantineReason | None:
     """Return a job to the queue without counting the attempt.
