@@ -1,8 +1,8 @@
 """Command line: parse options, call one command, turn errors into exit codes.
 
-Owns the commands and their options; those that stand for settings are in `commands.overrides`.
-Imports no torch. A bad image
-or configuration ends in one readable line, never in a traceback, which is a bug of ours (exit 70).
+Owns the commands and their options; options for settings are in `commands.overrides`. Imports no
+torch. A bad image or configuration ends in one readable line, never in a traceback, which is a bug
+of ours (exit 70).
 """
 
 from __future__ import annotations
@@ -72,13 +72,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return int(command(options))
     except SharpendError as error:
         return _failed(error)
-    except BrokenPipeError:  # whoever read our results has gone; what is done is in the ledger
+    except BrokenPipeError:  # the reader has closed the pipe; finished images are in the ledger
         return SIGNALLED + signal.SIGPIPE
     except PermissionError as error:
         return _failed(OutputFailedError(_denied(error)))
     except KeyboardInterrupt:
         return SIGNALLED + signal.SIGINT
-    except Exception:  # noqa: BLE001 - the last resort
+    except Exception:  # noqa: BLE001 - every other exception is a bug
         with suppress(OSError):
             traceback.print_exc()
         _print_error("this is a bug in sharpend; no data was lost")
@@ -98,7 +98,7 @@ def _print_error(line: str) -> None:
 
 
 def _denied(error: PermissionError) -> str:
-    """Describe a denial for which no command has words of its own."""
+    """Describe a denial that no command describes itself."""
     path = printable(str(plain(error.filename or "")))
     return f"{path}: {error.strerror}: run as a user with access, or change its permissions"
 
@@ -196,7 +196,7 @@ def _add_pauses(add: _Add) -> None:
         (
             "pause",
             pause.pause,
-            "start no image of a folder until `resume`; images in work are finished",
+            "start no image of a folder until `resume`; images in progress are finished",
         ),
         ("resume", pause.resume, "end the pause of folders"),
     ):
@@ -207,7 +207,7 @@ def _add_pauses(add: _Add) -> None:
 
 
 def _add_questions(add: _Add) -> None:
-    """Add the commands that read only and change nothing."""
+    """Add the commands that only read."""
     command = add("check", check.main, "check the configuration and print what it sets")
     add_settings(command, folders=True)
 

@@ -2,8 +2,8 @@
 
     python -m tests.lives [--count 10000] [--seed 1] [--steps 30]
 
-Hypothesis writes, appends, renames, replaces, touches and deletes inputs, pauses in the middle of
-a file, moves folders in and out, unmounts a disk, loses events, lets workers finish, fail and die,
+Hypothesis writes, appends, renames, replaces, touches and deletes inputs, pauses in the middle of a
+file, moves folders in and out, unmounts a disk, loses events, lets workers finish, fail and die,
 fills disks, turns the clock, reloads, loses the ledger, and kills the daemon between any two steps,
 in any order, over the real intake, ledger and commit and a real disk. The model is the promise
 itself: what lies there is an output, in quarantine, or still to be done; nothing of the user's goes
@@ -411,7 +411,7 @@ class Promise(RuleBasedStateMachine):
         self.shop.pool.fail(*how)
 
     def excuse(self) -> None:
-        """Record that images in work met a fault, after which they may be refused."""
+        """Record that images in progress met a fault, after which they may be refused."""
         for task in self.shop.pool.tasks:
             with suppress(OSError):
                 self.excused.add((self.inbox / os.fsdecode(task.relative)).read_bytes())

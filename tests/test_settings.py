@@ -458,7 +458,7 @@ INSIDE = "choose a folder outside of it"
 @pytest.mark.parametrize(
     ("first", "second", "state", "relation"),
     [
-        (("in", "in/out"), None, "s", "folder.1.output: {0}/in/out lies inside folder.1.input"),
+        (("in", "in/out"), None, "s", "folder.1.output: {0}/in/out is inside folder.1.input"),
         (("out/in", "out"), None, "s", "folder.1.output: {0}/out contains folder.1.input"),
         (
             ("in", "in"),
@@ -473,11 +473,11 @@ INSIDE = "choose a folder outside of it"
             "folder.1.output: {0}/in is the same folder as folder.1.input",
         ),
         (("in", "link/x/.."), None, "s", "folder.1.output: {0}/in is the same folder as"),
-        (("in", "o"), ("in/2", "p"), "s", "folder.2.input: {0}/in/2 lies inside folder.1.input"),
+        (("in", "o"), ("in/2", "p"), "s", "folder.2.input: {0}/in/2 is inside folder.1.input"),
         (("in", "o"), ("o", "p"), "s", "folder.2.input: {0}/o is the same folder as folder.1"),
         (("in", "o"), ("2", "o"), "s", "folder.2.output: {0}/o is the same folder as folder.1"),
         (("in", "o"), None, "in/s", "folder.1.input: {0}/in contains state"),
-        (("s/quarantine/x", "o"), None, "s", "folder.1.input: {0}/s/quarantine/x lies inside the"),
+        (("s/quarantine/x", "o"), None, "s", "folder.1.input: {0}/s/quarantine/x is inside the"),
         (("in", "s"), None, "s", "folder.1.output: {0}/s is the same folder as state"),
     ],
 )

@@ -33,7 +33,7 @@ SECTIONS = (
     "peers",
 )
 ONLY_NAMED = ("cluster",)
-"""Sections that `all` leaves out: they need what the user has started."""
+"""Sections that `all` leaves out: they need a cluster that the user has started."""
 
 
 def add_options(command: argparse.ArgumentParser) -> None:
@@ -57,7 +57,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Measure and print."""
-    # Not at the top: numpy and torch, which the command line does without.
+    # Not at the top: it imports numpy and torch, which other commands do not need.
     from sharpend.benchmark import sections  # noqa: PLC0415
     from sharpend.benchmark.plots import require_matplotlib  # noqa: PLC0415
 

@@ -47,7 +47,7 @@ def add_settings(command: argparse.ArgumentParser, *, folders: bool) -> None:
 
 
 def add_model(command: argparse.ArgumentParser) -> None:
-    """Add the options that say which model sharpens, where and how much."""
+    """Add the options for model, device and strength."""
     command.add_argument(
         "--model", metavar="NAME", help="name of a shipped model, or path of a weights file"
     )
@@ -78,8 +78,8 @@ def settings_of(options: argparse.Namespace, files: Sequence[bytes] | None = Non
         files: absolute paths of the only inputs; None: all in the folders.
 
     Raises:
-        UsageError: --input without --output, the other way round, or --exclude without them; a
-            file is in no folder.
+        UsageError: --input without --output, the other way round, or --exclude without them; a file
+            is in no folder.
         ConfigError: a setting is wrong, wherever it came from.
     """
     overrides = overrides_of(options, files)
@@ -106,7 +106,7 @@ def overrides_of(
         overrides["folder"] = [folder]
     if "exclude" in given and "input" not in given:
         raise UsageError(
-            "--exclude needs --input; in a file the key `exclude` of [[folder]] does it"
+            "--exclude needs --input; in a configuration file use the key `exclude` of [[folder]]"
         )
     model = {key: given[option] for option, key in _MODEL_KEYS.items() if option in given}
     if model:
@@ -164,13 +164,13 @@ def used_state_of(options: argparse.Namespace) -> Path:
     """Return the state directory of a command that reads earlier results.
 
     Raises:
-        InputMissingError: nothing has ever worked with it.
-        StateFaultError: it is another user's.
+        InputMissingError: no daemon has used it.
+        StateFaultError: it belongs to another user.
     """
     state_dir = settings_of(options).state
     if not has_ledger(state_dir):
         raise InputMissingError(
             f"{state_dir}: no daemon has worked with this state directory; give --state or "
-            "--config, those of the service for its own"
+            "--config; for the service, use the service's own"
         )
     return state_dir

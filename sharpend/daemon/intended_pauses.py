@@ -1,7 +1,7 @@
 """Intended pauses of folders: by an operator (`sharpend pause`), or outside of their hours.
 
-No image of such a folder is begun; its files are found and queued, and running images are finished.
-This is no fault, so health does not change.
+No image of such a folder is begun; its files are found and queued, and images in progress are
+finished. This is no fault, so health does not change.
 """
 
 from __future__ import annotations

@@ -50,8 +50,8 @@ DESCRIBED: Mapping[Event, Described] = {
     ),
     Event.DAEMON_DRAINING: Described(
         INFO,
-        "the daemon stops and waits for the images in work",
-        {"running": "integer: images in work"},
+        "the daemon stops and waits for the images in progress",
+        {"running": "integer: images in progress"},
     ),
     Event.DAEMON_STOPPED: Described(INFO, "the daemon has stopped; the last event"),
     Event.DAEMON_STALLED: Described(
@@ -195,12 +195,12 @@ DESCRIBED: Mapping[Event, Described] = {
     **OF_WEB,
     Event.EVENT_REPEATED: Described(
         WARNING + ERROR + INFO,
-        "stands for equal events beyond `log.repeats` in a minute, at their level",
+        "summary of equal events beyond `log.repeats` in a minute, at their level",
         {
-            "repeated": "text: the event that it stands for",
+            "repeated": "text: the event that it summarises",
             "folder": "text or null: folder of these events",
             "reason": "text or null: `error_code` or `cause` of these events",
-            "suppressed": "integer: number of events that it stands for",
+            "suppressed": "integer: number of events that it summarises",
             "last_path": "text or null: path of the last of these events",
         },
     ),

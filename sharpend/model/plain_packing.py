@@ -1,9 +1,9 @@
 """Passes over the pixels of one window in numpy, equal to the compiled ones bit for bit.
 
-They stand in where no C compiler was at installation, and process floating point pixels.
-Each fills the arrays that it is given. Sums are of whole numbers and every other operation is
-rounded by itself, so that neither order nor size can show. In all of them h x w is the grid of
-cells of 4 x 4 pixels, and the 16 values of a cell are its rows one after the other.
+They are used where no C compiler was at installation, and for floating point pixels. Each fills the
+arrays that it is given. Sums are of whole numbers and every other operation is rounded by itself,
+so that neither order nor size can show. In all of them h x w is the grid of cells of 4 x 4 pixels,
+and the 16 values of a cell are its rows one after the other.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def gates(mask: Floats, size: tuple[int, int], floor: float, gate: Floats) -> No
     Args:
         mask: h x w x 16, the signal.
         size: h and w.
-        floor: mean square at which a gate stands half open.
+        floor: mean square at which a gate is half open.
         gate: h x w.
     """
     squares = (mask * mask).reshape(*size, CELL)
@@ -124,7 +124,7 @@ def calm_gates(lowest: NDArray[Any], highest: NDArray[Any], top: float, floor: f
         lowest: of each cell, h x w x C, as `survey` makes it.
         highest: likewise.
         top: the pixels' white.
-        floor: squared range, of white 1, mean of the channels, at which a gate stands half open.
+        floor: squared range, of white 1, mean of the channels, at which a gate is half open.
 
     Returns:
         h x w.

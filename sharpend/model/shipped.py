@@ -29,7 +29,7 @@ def find(model: str, *, beside: Path | None = None) -> Path:
 
     Args:
         model: the name or the path.
-        beside: a folder where a file `<name>.safetensors` comes first: a student's teacher lies
+        beside: a folder where a file `<name>.safetensors` comes first: a student's teacher is
             beside it where the two were not shipped.
 
     Raises:

@@ -81,7 +81,7 @@ def _in_float32(
 
 
 def _laid_out(images: Tensor) -> Tensor:
-    """Lay channels last on a CPU, where the library's filters then run several times as fast."""
+    """Convert to channels-last memory on a CPU: the library's filters run several times as fast."""
     if images.device.type != "cpu":
         return images
     return images.contiguous(memory_format=torch.channels_last)

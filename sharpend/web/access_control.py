@@ -39,7 +39,7 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 PROBES = frozenset({"/healthz", "/readyz"})
-"""Answered without a token: they tell only whether there is a daemon."""
+"""Answered without a token: they show only whether a daemon runs."""
 LOGIN = "/login"
 _METHODS = {"GET", "HEAD", "POST"}
 _FROM_HERE = {"", "same-origin", "none"}
@@ -154,7 +154,7 @@ class AccessControl:
             await (refusal or self._app)(scope, receive, answer)
         except ClientDisconnect:
             return
-        except Exception as error:  # noqa: BLE001 - the visitor has an answer; the log tells why
+        except Exception as error:  # noqa: BLE001 - the visitor has an answer; the log has the cause
             self._access.fail(f"{type(error).__name__}: {error}", caller, scope["path"])
 
     def _session_of(self, headers: Headers, caller: Caller, path: str) -> Session | None:

@@ -63,7 +63,7 @@ class Scale:
         return _LEFT + share * (WIDTH - _LEFT - _RIGHT)
 
     def y(self, value: float) -> float:
-        """Return the position of a value; what is out of range lies on the edge."""
+        """Return the position of a value; values out of range are at the edge."""
         share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
         return HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM)
 

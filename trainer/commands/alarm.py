@@ -148,7 +148,7 @@ def _originals(options: argparse.Namespace) -> Iterator[Pixels]:
 
 
 def _thresholds(card: Card, options: argparse.Namespace) -> AlarmOptions:
-    """The options of the alarm as in the daemon, except for the lines given."""
+    """The options of the alarm as in the daemon, except for the thresholds given."""
     above, least = options.residual_above, options.measurable_from
     least = card.measurable_from if least is None else least
     return AlarmOptions(

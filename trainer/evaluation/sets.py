@@ -84,7 +84,7 @@ def open_set(text: str) -> EvaluationSet:
 
     Raises:
         InputMissingError: the place, or one image of a pair, is missing, or it is empty.
-        UsageError: it is a file and no split, or images lie between pairs.
+        UsageError: it is a file and no split, or images are mixed with pairs.
     """
     name, place = split_name(text)
     path = Path(place)

@@ -49,7 +49,7 @@ def ranges_of(
 
     Args:
         network: in float32 on the CPU.
-        card: tells the kinds of softness; of a model of one factor its own reduction alone.
+        card: decides the kinds of softness; for a model of one factor, its own reduction alone.
         paths: training images, of which `count` are measured.
         count: number of images.
     """

@@ -1,4 +1,4 @@
-"""Client of a store that speaks S3, with bounded waits, and its errors as errors of a file system.
+"""Client of an S3 store, with bounded waits; its errors become errors of a file system.
 
 Owns boto3: nothing else imports it. Endpoint, region and credentials come from boto3's own chain:
 the `AWS_` variables, the profile, the machine's role. Every error becomes an OSError, so that what
@@ -182,7 +182,7 @@ def _answered(error: Any) -> OSError:  # noqa: ANN401 - as above
 def _unreachable(error: Any) -> str:  # noqa: ANN401 - as above
     """Say which endpoint gave no answer, and what to look at."""
     url = urlsplit(str(error.kwargs.get("endpoint_url", "")))
-    host = url.netloc.rpartition("@")[2]  # a user and a password may stand before it
+    host = url.netloc.rpartition("@")[2]  # a user and a password may precede it
     where = f" at {url.scheme}://{host}" if host else ""
     advice = "wait, or look at AWS_ENDPOINT_URL_S3 and the network"
     return f"the store{where} cannot be reached ({type(error).__name__}): {advice}"

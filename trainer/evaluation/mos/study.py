@@ -1,7 +1,7 @@
 """A study: its conditions, contents, stimuli and trials, as one JSON file in its folder.
 
-Owns `study.json` and the names of the files beside it. The digest of that file stands in every
-record of votes, so that rules and stimuli cannot be changed once people have voted.
+Owns `study.json` and the names of the files beside it. The digest of that file is in every record
+of votes, so that rules and stimuli cannot be changed once people have voted.
 """
 
 from __future__ import annotations
