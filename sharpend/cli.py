@@ -1,8 +1,8 @@
 """Command line: parse options, call one command, turn errors into exit codes.
 
 Owns the commands and their options; options for settings are in `commands.overrides`. Imports no
-torch. A bad image or configuration ends in one readable line, never in a traceback, which is a bug
-of ours (exit 70).
+torch. A bad image or configuration ends in one readable line, never in a traceback; that is a bug
+(exit 70).
 """
 
 from __future__ import annotations

@@ -69,7 +69,8 @@ class Options:
     def digest(self) -> str:
         """Compute a digest of all options, model excepted, that change an output.
 
-        What is at its default and came later is left out: it makes no finished image outdated.
+        Options added later are left out at their default, so that no finished image becomes
+        outdated.
         """
         text = f"{self.strength:g} {self.overshoot} {self.policies}"
         if self.crispness:

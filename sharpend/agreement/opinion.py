@@ -134,13 +134,13 @@ class SecondOpinion:
 
         Args:
             pixels: the input, H x W x C uint8 or uint16.
-            sharpened: the student's result, same shape and dtype; or the student, where its result
-                bears crispness: it sharpens the crop again without.
+            sharpened: the student's result, same shape and dtype; or the student, if its result
+                includes crispness: it sharpens the crop again without.
             crop_px: side of the crop; a smaller image is compared whole.
-            strength: 0..2, what the student was run with.
-            overshoot: 0..255, likewise.
+            strength: 0..2, strength of the student's run.
+            overshoot: 0..255, overshoot of the student's run.
             visible: H x W; where it is False both models' pixels are the input's.
-            cues: of the whole image; None measures its pixels if the teacher has use for that.
+            cues: of the whole image; None measures its pixels if the teacher needs cues.
 
         Returns:
             The sample, or None for a side below SSIM's window.
@@ -203,11 +203,11 @@ def compare_both(  # noqa: PLR0913 - as `SecondOpinion.compare`
     Args:
         pixels: the input, H x W x C.
         used: the model in use.
-        canary: the other one.
-        crop_px: as `SecondOpinion.compare` takes it.
-        strength: likewise.
-        overshoot: likewise.
-        visible: likewise.
+        canary: the canary.
+        crop_px: as in `SecondOpinion.compare`.
+        strength: as there.
+        overshoot: as there.
+        visible: as there.
         cues: of the whole image, by the model in use.
 
     Returns:
@@ -222,7 +222,7 @@ def compare_both(  # noqa: PLR0913 - as `SecondOpinion.compare`
     tried, canary_ms = _timed(canary.model, pixels, crop, own)
     by_used = by_canary = used.teacher._taught(pixels, crop, how)  # noqa: SLF001 - of this module
     if canary.teacher is not used.teacher:
-        by_canary = canary.teacher._taught(pixels, crop, how)  # noqa: SLF001 - likewise
+        by_canary = canary.teacher._taught(pixels, crop, how)  # noqa: SLF001 - of this module
     energy = _energy(to_tensor(tried), to_tensor(made))
     return CanarySample(
         canary=by_canary.crops_compared(pixels[crop], tried),

@@ -1,4 +1,4 @@
-"""Upkeep of one folder beside its images: other writers of its output, emptied sub-folders."""
+"""Upkeep of one folder: other writers of its output, emptied sub-folders."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class IntendedPauses:
         self._log = log
 
     def update(self, wall_s: float) -> None:
-        """Find out which folders are paused at a time (wall clock), and log each change."""
+        """Determine which folders are paused at a time (wall clock), and log each change."""
         pauses, local = self._ledger.pauses(), time.localtime(wall_s)
         minute = local.tm_hour * 60 + local.tm_min
         before, self.reasons = self.reasons, {}

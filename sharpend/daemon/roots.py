@@ -62,7 +62,8 @@ def prepare_roots(
 
     Raises:
         InputMissingError: the input is no folder, or on another disk than before.
-        OutputFailedError: likewise an output or archive, or it cannot be created or written.
+        OutputFailedError: an output or archive is on another disk than before, or it cannot be
+            created or written.
         ConfigError: this process may not set the configured group.
         FolderFaultError: group or mode of a new output folder could not be set.
     """

@@ -28,7 +28,7 @@ PASS_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 """Open a path below a folder that may not be listed."""
 _NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 WRITE_NEW_FILE = os.O_WRONLY | _NEW
-"""Open a temporary file of ours: it must be new, and never a link."""
+"""Open a temporary file: it must be new, and never a link."""
 UPDATE_NEW_FILE = os.O_RDWR | _NEW
 """Write a new file as above, and read it."""
 

@@ -133,7 +133,7 @@ def refusing_name(parent: int, name: bytes, *, creates: bool) -> Iterator[None]:
 
     Raises:
         ImageRefusedError: NAME_NOT_POSSIBLE.
-        OSError: any other error of the block, as it came.
+        OSError: any other error of the block, unchanged.
     """
     try:
         yield

@@ -107,7 +107,7 @@ class ThreadedIntake:
         return self._waiting(now_s)
 
     def unsettle(self, relative: bytes) -> None:
-        """Let a file settle again that changed after it was reported as settled."""
+        """Make a file settle again that changed after it was reported as settled."""
         self._unsettled.append(relative)
         self._last = replace(self._last, next_s=-math.inf)
 
@@ -117,7 +117,7 @@ class ThreadedIntake:
         self._last = replace(self._last, next_s=-math.inf)
 
     def close(self) -> None:
-        """Let the thread end, as soon as the file system responds."""
+        """End the thread as soon as the file system responds."""
         self._answers.put(None)
         self._orders.put(None)
 
@@ -168,7 +168,7 @@ class ThreadedIntake:
         return end
 
     def _ask(self, found: Sequence[Found]) -> Sequence[Found]:
-        """Let the caller's thread query the ledger, and wait for the answer."""
+        """Ask the caller's thread to query the ledger, and wait for the answer."""
         self._question = found
         self._wake()
         answer = self._answers.get()

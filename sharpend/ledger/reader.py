@@ -1,7 +1,7 @@
 """Ledger queries: numbers, outcomes, unknown inputs, owners of outputs.
 
 Owns every query that changes nothing; `status` opens this half alone, beside a running daemon.
-Refuses to load a whole table: answers are bounded, or come in pages while rows change under them.
+Never loads a whole table: answers are bounded, or read in pages while rows may change.
 """
 
 from __future__ import annotations
@@ -274,7 +274,7 @@ class LedgerReader:
     def root_identities(self, folder: str) -> dict[bytes, str | None]:
         """Return the identity of each root at the last look, by path.
 
-        None means that the root is accepted, whatever it is; a root that is missing was never seen.
+        None means that any root is accepted; a root that is missing was never seen.
         """
         return {row["path"]: row["seen"] for row in self._store.rows(sql.ROOT_IDENTITIES, folder)}
 

@@ -186,7 +186,7 @@ class CompletedJob:
     job: Job
     at_s: float
     output: bytes | None
-    """Below the output root; None where there is none of ours."""
+    """Path below the output root; None without an output of sharpend."""
     is_past: bool
     """True if the source was archived, deleted or vanished: a file at its path is a new input."""
 

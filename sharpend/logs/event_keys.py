@@ -61,7 +61,7 @@ DESCRIBED: Mapping[Event, Described] = {
     ),
     Event.SIGNAL_IGNORED: Described(
         INFO,
-        "SIGUSR1 or SIGUSR2 came, which change nothing; only the first is logged",
+        "SIGUSR1 or SIGUSR2 was received, which change nothing; only the first is logged",
         {"signal": "text: name of the signal", "advice": "text: signals that the daemon acts on"},
     ),
     Event.CONFIG_RELOADED: Described(

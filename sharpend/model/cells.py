@@ -18,7 +18,7 @@ SIDE = 4
 """Side of a cell in pixels."""
 CELL = SIDE * SIDE
 COLOURS = 3
-"""Channels of a network, whatever the pixels have."""
+"""Channels of a network, also for gray pixels."""
 _BEFORE = np.asarray([0.375, 0.125, 0.875, 0.625], np.float32)
 """Weight of the upper or left one of the two cells between whose centres a pixel is."""
 

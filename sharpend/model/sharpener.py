@@ -144,7 +144,7 @@ class Sharpener:
     def _sharpen(self, pixels: NDArray[Depth], how: _Parameters) -> NDArray[Depth]:
         height, width = pixels.shape[:2]
         padded = pad_to_grid(pixels)
-        sharpened = np.empty(padded.shape, padded.dtype)  # dense, whatever the input is
+        sharpened = np.empty(padded.shape, padded.dtype)  # dense, also for a strided input
         halo_px = how.runtime.halo_px + REACH_PX + (CRISP_REACH_PX if how.crispness else 0)
         size, runtime = padded.shape[:2], how.runtime
         for tile in plan_tiles(

@@ -70,8 +70,8 @@ def plan_tiles(
     inputs, and a last bit would differ.
 
     Args:
-        height: of the image, a multiple of GRID_PX.
-        width: likewise.
+        height: height of the image, a multiple of GRID_PX.
+        width: width of the image, a multiple of GRID_PX.
         tile_px: side of a square core, a multiple of GRID_PX.
         halo_px: how far a cell of the grid depends on its surroundings, a multiple of GRID_PX.
         alike: let windows at an edge reach so far inwards that all are of one size, for devices

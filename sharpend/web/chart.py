@@ -145,7 +145,7 @@ def _run(points: Sequence[tuple[float, float]], scale: Scale) -> str:
 
 
 def _svg(title: str, scale: Scale, drawn: str) -> Markup:
-    return Markup(  # noqa: S704 - numbers, classes of ours, and the title, which is escaped
+    return Markup(  # noqa: S704 - numbers, own class names, and the title, which is escaped
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
         f' aria-label="{escape(title)}">'
         f"{''.join(_grid(scale))}{drawn}{''.join(_labels(scale))}</svg>"

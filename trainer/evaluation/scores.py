@@ -43,8 +43,8 @@ class Score:
         ssim: mean of R, G and B.
         psnr: of R, G and B together, dB; infinite for equal images.
         ms_ssim: on five scales; None where a side is too small for that.
-        psnr_y: of Y without a border of four pixels, dB.
-        ssim_y: likewise.
+        psnr_y: PSNR of Y without a border of four pixels, dB.
+        ssim_y: SSIM of Y without a border of four pixels.
         agreement: SSIM to the teacher's image; None without a teacher.
         shift: largest change of the mean of R, G or B against the input, in levels of 8 bit; None
             without the input.
@@ -150,8 +150,8 @@ def estimate(
     """Bootstrap a function of means over images (percentile method, Efron 1979).
 
     Args:
-        values: N x K float64, one row an image. Which rows are drawn depends on N alone, so
-            figures of one set are comparable.
+        values: N x K float64, one row an image. Which rows are drawn depends on N alone, so figures
+            of one set are comparable.
         figure: R x K means to R values.
 
     Returns:

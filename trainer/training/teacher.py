@@ -125,8 +125,9 @@ def upscaled(
 ) -> Pixels:
     """Enlarge a small image by a x4 model, to the size of its original.
 
-    A side that is no multiple of four comes out up to two pixels off; it is resized, not cut, so
-    that the label is aligned with the degraded image, which was enlarged from the same small one.
+    The output of a side that is no multiple of four differs by up to two pixels; it is resized, not
+    cut, so that the label is aligned with the degraded image, which was enlarged from the same
+    small one.
 
     Args:
         upscaler: 1 x 3 x H x W in [0, 1] to 1 x 3 x 4H x 4W.

@@ -54,9 +54,9 @@ class Object:
     etag: str
     """Compared and never computed: that of an upload in parts is no digest of its bytes."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """Only `head` and `open` know it."""
+    """Empty in listings: only `head` and `open` read it."""
     kind: str = "application/octet-stream"
-    """Media type, likewise."""
+    """Media type; only `head` and `open` read it."""
 
     @property
     def as_input(self) -> Fingerprint:
@@ -71,7 +71,7 @@ class Object:
 
     @property
     def as_output(self) -> Fingerprint:
-        """Fingerprint of an output: of the attempt that made it, if that was one of ours."""
+        """Fingerprint of an output: of the attempt that made it, if sharpend made it."""
         attempt = self.metadata.get(ATTEMPT)
         return of_attempt(self.size, attempt.encode()) if attempt else self.as_input
 

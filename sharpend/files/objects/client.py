@@ -64,11 +64,11 @@ _LACKING = {
 
 
 class DeniedError(OSError):
-    """Access is denied, to one object or to all: STORE_FAULT for whoever does not ask further."""
+    """Access is denied, to one object or to all; treated as STORE_FAULT unless that is checked."""
 
 
 class RefusedError(OSError):
-    """A request was refused, for one object or for all: STORE_FAULT likewise."""
+    """A request was refused, for one object or for all; treated as STORE_FAULT unless checked."""
 
 
 class NoUploadError(FileNotFoundError):
@@ -76,7 +76,7 @@ class NoUploadError(FileNotFoundError):
 
 
 class ConflictError(OSError):
-    """Another request works on the same key at this moment: the same again will be answered."""
+    """Another request works on the same key at this moment: a repetition will succeed."""
 
 
 class UnsupportedError(OSError):
@@ -105,7 +105,7 @@ def client() -> Any:  # noqa: ANN401 - boto3 makes its classes at run time
     """
     try:
         from boto3.session import Session  # noqa: PLC0415 - an extra
-        from botocore.config import Config  # noqa: PLC0415 - likewise
+        from botocore.config import Config  # noqa: PLC0415 - as above
     except ImportError as error:
         raise ConfigError(
             "folder: s3:// needs boto3; install it with pip install 'sharpend[s3]'"

@@ -48,11 +48,11 @@ class Compared:
     """Figures of one output.
 
     Attributes:
-        psnr: to the original, dB.
-        ssim: likewise.
+        psnr: PSNR to the original, dB.
+        ssim: SSIM to the original.
         distance: PSNR to the input, dB.
         agreement: SSIM to the teacher's output; None without a teacher.
-        residual: sum of squared differences to the teacher's output; likewise.
+        residual: sum of squared differences to the teacher's output; None without a teacher.
     """
 
     psnr: float

@@ -33,7 +33,8 @@ class Ratings:
     Attributes:
         raters: their ids, in the order of their consent.
         acr: raters x `study.acr`, 1 to 5; not a number where there is no vote.
-        ccr: raters x `study.ccr`, -3 to 3: the second of a pair compared with the first; likewise.
+        ccr: raters x `study.ccr`, -3 to 3: the second of a pair compared with the first; not a
+            number where there is no vote.
         votes: those votes, as recorded.
         withdrawn: raters who have withdrawn.
     """

@@ -31,8 +31,9 @@ class Screened:
     Attributes:
         rater: the id.
         share: of the trials that have a vote.
-        correlation_stimuli: with the mean of the others; None where there are too few raters.
-        correlation_conditions: likewise, of means over contents.
+        correlation_stimuli: correlation with the mean of the others, over stimuli; None where there
+            are too few raters.
+        correlation_conditions: the same correlation of means over contents.
         reference_gain: mean vote for the hidden reference less that for the degraded image.
         control: mean of the absolute votes on pairs of equal images.
         same_share: share of the most frequent ACR score.

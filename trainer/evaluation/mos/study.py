@@ -55,7 +55,7 @@ class Stimulus:
         content: its place in the study's contents.
         condition: its name.
         width: in pixels.
-        height: likewise.
+        height: in pixels.
         sha256: of the PNG file.
     """
 
