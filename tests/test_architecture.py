@@ -25,7 +25,7 @@ L3  workers/
 L4  daemon/
 L5  checks/  web/  commands/  cli  __main__
 """
-"""From the ground up: a module imports only what stands before it here, by layer and order."""
+"""From the ground up: a module imports only what is before it here, by layer and order."""
 
 PACKAGES = {
     "logs": "plain events event_description operator_event_keys model_event_keys"
@@ -172,7 +172,7 @@ figures  canvas curves front scene drawing diagram pair opinions
 commands  options calibrate matrix evaluate alarm degrade export figure label line pool prepare
 commands  train mos
 """
-"""Packages of the trainer from the ground up: a module imports only what stands before it."""
+"""Packages of the trainer from the ground up: a module imports only what is before it."""
 
 MOST_PACKAGES = 15
 LOOSE = {"__main__", "attempt", "backoff", "cli", "errors", "machine", "policies", "task"}
@@ -293,7 +293,7 @@ def test_every_module_has_a_place() -> None:
 
 
 def test_imports_go_down_only() -> None:
-    """A module sees only what stands before it, so no cycle can be."""
+    """A module imports only what is before it, so that there is no cycle."""
     above = {module: ours(module) - set(IN_ORDER[:at]) for at, module in enumerate(IN_ORDER)}
     assert {module: names for module, names in above.items() if names} == {}
 

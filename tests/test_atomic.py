@@ -45,7 +45,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_replaced_file_is_whole(tmp_path: Path) -> None:
-    """The new content stands under the name, and no temporary file is left."""
+    """The new content is under the name, and no temporary file is left."""
     target = tmp_path / "status.json"
     target.write_bytes(b"old")
     with atomic.replacing(target) as file:

@@ -110,7 +110,7 @@ def test_one_that_is_worse_than_its_card_lets_expect_is_low() -> None:
 
 
 def test_models_without_common_kinds_are_not_compared() -> None:
-    """The quotient is told, and nothing concluded; nor from crops that one cannot be judged by."""
+    """The quotient is reported, not judged; crops that are not measurable for one are left out."""
     assert quotient_threshold({"g1": 0.1}, {"x4": 0.1}) is None
     assert quotient_threshold({}, {}) is None
     paired = PairedAlarm(LINES, replace(LINES, measurable_from=1e9), 0.5)

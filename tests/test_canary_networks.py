@@ -91,7 +91,7 @@ def canary_of(model: str, damage: str, folder: Path) -> Path:
 
 
 def loaded(model: str) -> LoadedModel:
-    """Facts about a model, as a worker tells them."""
+    """Facts about a model, as a worker reports them."""
     card = weights.load(model).card
     return LoadedModel(
         card.name,

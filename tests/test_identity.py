@@ -350,7 +350,7 @@ def test_a_lost_state_doubles_nothing(place: Place, capsys: pytest.CaptureFixtur
 
 
 def test_outputs_are_recognised_by_their_record(tmp_path: Path, networks: Networks) -> None:
-    """Where a copy lost the times, the provenance record tells of which input an output is."""
+    """Where a copy lost the times, the provenance record says which input an output is of."""
     place = Place(tmp_path, networks.student)
     drop(tmp_path / "in", "a.png")
     drop(tmp_path / "in", "b.png", seed=1)
@@ -366,7 +366,7 @@ def test_outputs_are_recognised_by_their_record(tmp_path: Path, networks: Networ
 
 
 def test_what_is_made_again_is_not_doubled(place: Place) -> None:
-    """Where nothing tells of an output but its bytes, the same bytes take its name."""
+    """Where nothing but its bytes identifies an output, the same bytes take its name."""
     shutil.rmtree(place.base / "state")
     for name in NAMES:
         os.utime(place.base / "out" / name)

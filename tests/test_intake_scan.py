@@ -95,7 +95,7 @@ def test_any_name_works(tmp_path: Path, name: bytes) -> None:
     ],
 )
 def test_junk_is_ignored(tmp_path: Path, name: str) -> None:
-    """Dotfiles, temporary names and systems' junk are no inputs, nor what lies inside them."""
+    """Dotfiles, temporary names and systems' junk are no inputs, nor what is inside them."""
     write(tmp_path / name)
     tally = Tally()
     assert walked(tmp_path, tally=tally) == []

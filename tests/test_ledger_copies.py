@@ -113,7 +113,7 @@ def test_a_damaged_ledger_replaces_no_backup(tmp_path: Path) -> None:
 
 
 def test_a_damaged_ledger_is_told_with_its_backup(tmp_path: Path) -> None:
-    """Who opens what is left knows where both lie."""
+    """Who opens what is left knows where both are."""
     with open_ledger(tmp_path):
         copies.keep(tmp_path, 1, always)
     (tmp_path / "ledger.db").write_bytes(b"no ledger at all" * 100)

@@ -55,7 +55,7 @@ def steps(ledger: Ledger, ask: Callable[[], object]) -> int:
 def test_the_length_of_the_queue_costs_nothing(
     ledger: Ledger, state: str, newest: tuple[str, ...]
 ) -> None:
-    """A job is handed out, and the oldest known, without a look at all the others."""
+    """A job is submitted, and the oldest known, without a look at all the others."""
 
     def ask() -> None:
         ledger.oldest_pending_at(["in"])

@@ -226,7 +226,7 @@ def test_ages_times_and_space_are_those_of_now(watched: Watched) -> None:
 
 
 def test_models_have_their_own_figures(watched: Watched) -> None:
-    """Several models are told apart by their label, the one whose alarm is raised among them."""
+    """Several models are distinguished by their label, the one whose alarm is raised among them."""
     low = {**AGREEMENT, "verdict": "low", "residual_ratio": None}
     watched.report(replace(NOW, agreement={"lite": AGREEMENT, "base": low}, low=("base",)))
     values = values_of(watched.state)
@@ -393,7 +393,7 @@ def test_the_command_prints_without_a_file(
 def test_a_file_that_cannot_serve_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, status: ExitCode, told: str
 ) -> None:
-    """One that node_exporter would not read, or that cannot be written, is told in one line."""
+    """One that node_exporter would not read, or that cannot be written, is reported in one line."""
     command = ["metrics", "--state", str(tmp_path), "--textfile", str(tmp_path / name)]
     assert main(command) == status
     assert told in capsys.readouterr().err

@@ -198,7 +198,7 @@ def test_a_vote_counts_once_in_a_browser(browser: Browser, folder: Path) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize("scale", SCALES)
 def test_images_are_shown_at_their_own_pixels(browser: Browser, folder: Path, scale: float) -> None:
-    """One pixel of the image is one of the device, and the vote tells how it was seen."""
+    """One pixel of the image is one of the device, and the vote reports how it was seen."""
     faults = list[str]()
     with served(folder) as url:
         page = opened(browser, url, faults, scale=scale)

@@ -46,7 +46,7 @@ def test_no_time_at_all_is_no_error() -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 19, 20, 21, 100, 999])
 @pytest.mark.parametrize("share", [0.5, 0.95])
 def test_percentiles_are_nearest_rank(count: int, share: float) -> None:
-    """The value below which that share of the values lies: one of them, as numpy has it."""
+    """The value below which that share of the values is: one of them, as in numpy."""
     values = np.random.default_rng(count).permutation(count).astype(float).tolist()
     expected = np.percentile(values, share * 100, method="inverted_cdf")
     assert percentile(values, share) == expected

@@ -207,7 +207,7 @@ def test_a_file_of_a_windows_editor_is_read(tmp_path: Path, newline: str) -> Non
     "path", [r"C:\Users\me", r"D:\photos", r"\\nas\photos", r"D:\udd00", "D:\\"]
 )
 def test_a_backslash_in_double_quotes_is_explained(tmp_path: Path, path: str) -> None:
-    """Broken TOML with a backslash between double quotes tells how such a text is written."""
+    """The error of broken TOML with a backslash between double quotes says how to write it."""
     (line,) = refusal(tmp_path, f'[[folder]]\ninput = "{path}"\noutput = "out"\n')
     assert line.startswith("FILE: line 2, column ")
     assert line.endswith("an escape: use single quotes, or / in a path")
@@ -267,7 +267,7 @@ def test_a_value_beyond_all_reason_is_refused(tmp_path: Path, value: str) -> Non
 def test_without_a_home_the_state_has_to_be_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A user without a home directory is told which key to set."""
+    """For a user without a home directory the error names the key to set."""
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for an unknown user
     with pytest.raises(ConfigError, match=r"^state: HOME is not set .* give --state DIR"):
         load(None, environment={})
@@ -556,7 +556,7 @@ def test_missing_inputs_are_found_apart_from_the_settings(tmp_path: Path) -> Non
 
 
 def test_changed_keys_are_dotted_and_go_by_folder_name(tmp_path: Path) -> None:
-    """A reload says exactly what it changes, wherever the folder stands in the list."""
+    """A reload lists exactly what it changes, wherever the folder is in the list."""
     old = read(tmp_path, FOLDER)
     other = '[[folder]]\ninput = "in2"\noutput = "out2"\nname = "new"\n'
     new = read(tmp_path, f'state = "x"\n{other}{FOLDER}source = "delete"\n[report]\nevery_s = 2')

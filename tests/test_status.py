@@ -1,4 +1,4 @@
-"""Status is spoken from a snapshot alone: health, the report, the one line."""
+"""Status is made from a snapshot alone: health, the report, the one line."""
 
 from __future__ import annotations
 

@@ -196,7 +196,7 @@ def test_a_daemon_that_is_down_has_no_figures(tmp_path: Path) -> None:
 
 
 def test_a_state_that_fails_is_shown(tmp_path: Path) -> None:
-    """A state outage of the daemon is told as its health; a damaged ledger as an error."""
+    """A state outage of the daemon is reported as its health; a damaged ledger as an error."""
     fill(tmp_path, pending=[b"b.jpg"])
     held = working(tmp_path, state="paused", state_fault="no space left", health="fail")
     with served(tmp_path) as visitor:
@@ -360,7 +360,7 @@ def test_the_gallery_pages_through_previews(tmp_path: Path) -> None:
 
 
 def refusal(base: Path) -> Path:
-    """A state directory with a refused input that lies in its folder; the folder's root."""
+    """A state directory with a refused input that is in its folder; the folder's root."""
     root = base / "in"
     root.mkdir()
     (root / "bad.jpg").write_bytes(b"no image")
@@ -378,7 +378,7 @@ def refusal(base: Path) -> Path:
 
 
 def test_retry_makes_the_image_pending_and_is_logged(tmp_path: Path) -> None:
-    """The button does what `sharpend retry` does; a second click is told that it was too late."""
+    """The button does what `sharpend retry` does; a second click gets an error: too late."""
     state = refusal(tmp_path)
     with served(state) as visitor:
         assert "it is none" in visitor.get("/quarantine").text
@@ -425,7 +425,7 @@ def stream_of(visitor: Visitor) -> Iterator[bytes]:
 
 
 def test_changes_are_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever listens hears of a change of the ledger; the stream ends with the server."""
+    """Whoever listens learns of a change of the ledger; the stream ends with the server."""
     monkeypatch.setattr(event_stream, "LOOK_EVERY_S", 0.05)
     fill(tmp_path, pending=[b"a.jpg"])
     with served(tmp_path) as visitor:
@@ -437,7 +437,7 @@ def test_changes_are_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_command_serves_and_ends(tmp_path: Path) -> None:
-    """`sharpend web` tells its address, and ends with status 0 at SIGTERM, with a stream open."""
+    """`sharpend web` prints its address, and ends with status 0 at SIGTERM, with a stream open."""
     fill(tmp_path, pending=[b"a.jpg"])
     command = [sys.executable, "-m", "sharpend", "web", "--state", str(tmp_path)]
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What the daemon is told and what it keeps: settings, reloads, a lost ledger, a flood of lines."""
+"""Settings and state of the daemon: settings, reloads, a lost ledger, a flood of lines."""
 
 from __future__ import annotations
 
