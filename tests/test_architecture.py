@@ -381,7 +381,7 @@ def test_nothing_is_unpickled() -> None:
 
 
 @pytest.mark.parametrize("package", ["sharpend.model", "sharpend.imaging"])
-def test_the_lower_rooms_stand_alone(package: str) -> None:
+def test_lower_packages_need_no_logger_and_no_settings(package: str) -> None:
     """Models and images need no logger, no settings and no watcher, not even indirectly."""
     for module in (name for name in SHARPEND if name.startswith(package)):
         behind = {name.split(".")[0] for name in everything_behind(module)}

@@ -132,7 +132,7 @@ def test_rename_refuses_a_taken_name(tmp_path: Path, taken_by: str) -> None:
     assert (tmp_path / "a").read_bytes() == b"1"
 
 
-def test_missing_source_is_told(tmp_path: Path) -> None:
+def test_missing_source_is_reported(tmp_path: Path) -> None:
     """Errors of the system call come through with their number."""
     with opened(tmp_path) as fd, pytest.raises(FileNotFoundError):
         atomic.rename_without_clobbering(fd, b"a", fd, b"b")

@@ -66,7 +66,7 @@ def sample(ratio: float, *, ms: float = 4.0) -> CanarySample:
 # Figures
 
 
-def test_both_models_are_told() -> None:
+def test_both_models_are_reported() -> None:
     """Agreement, speed and difference stand beside those of the model in use."""
     canary = beside("lite", LINES)
     assert canary.figures()["n"] == 0
@@ -290,7 +290,7 @@ def finish(shop: Shop, name: str, **staged: Any) -> Task:  # noqa: ANN401 - of a
     return task
 
 
-def test_a_bad_canary_is_told_and_harms_nothing(shop: Shop) -> None:
+def test_a_bad_canary_is_reported_and_harms_nothing(shop: Shop) -> None:
     """One event when its alarm is raised, one when it is cleared; health is that of the folder."""
     for number in range(2 * FEWEST_SAMPLES):
         task = finish(shop, f"{number}.png", canary=sample(0.9))

@@ -74,7 +74,7 @@ def test_each_input_and_what_it_comes_to(
     assert how_long.startswith("duration unknown")
 
 
-def test_earlier_work_tells_how_long(
+def test_earlier_work_gives_the_duration(
     networks: Networks, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Half a megapixel takes a second at the half megapixel a second that the ledger reports."""

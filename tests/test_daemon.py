@@ -103,7 +103,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         manager.close()
 
 
-def test_it_tells_that_it_is_ready(service: Service) -> None:
+def test_it_reports_that_it_is_ready(service: Service) -> None:
     """The service manager receives READY=1 with a line of status, after `daemon.ready`."""
     ready = service.ready
     assert (ready["model"], ready["workers"], ready["folders"]) == ("student", 1, ["first"])

@@ -182,7 +182,7 @@ def test_other_files_are_counted(shop: Shop) -> None:
     assert shop.pool.submitted == []
 
 
-def test_polling_is_told_once(shop: Shop) -> None:
+def test_polling_is_reported_once(shop: Shop) -> None:
     """Why a folder is polled is said once, not with each look."""
     shop.settle()
     assert shop.log.of(Event.FOLDER_POLLED) == [{"folder": "in", "reason": "configured"}]
@@ -456,7 +456,7 @@ def test_a_refusal_goes_when_its_file_changes(shop: Shop) -> None:
     assert (shop.count(State.QUARANTINED), shop.count(State.RUNNING)) == (0, 1)
 
 
-def test_a_file_that_changes_in_work_is_told_by_name(shop: Shop) -> None:
+def test_a_file_that_changes_in_work_is_reported_by_name(shop: Shop) -> None:
     """It is `image.changed`, not `image.vanished`, and waits for longer."""
     shop.take("a.png")
     judged = shop.pool.tasks[0].fingerprint

@@ -50,7 +50,7 @@ def run_of(hook: Hook, body: bytes = b"{}\n") -> Run:
     return run
 
 
-def test_a_program_is_told_the_line_of_the_log(tmp_path: Path) -> None:
+def test_a_program_gets_the_line_of_the_log(tmp_path: Path) -> None:
     """JSON on its standard input: the event, its keys and the folder's paths."""
     log, out = ListLog(), tmp_path / "told"
     hooked = HookedLog(log, [python(WRITE, out)], {"in": (b"/the/in", b"/the/out")})
@@ -96,13 +96,13 @@ def test_a_program_starts_without_a_shell_and_with_little(
         ("import sys; sys.stdin.close()", 0, ""),
     ],
 )
-def test_the_exit_status_is_told(code: str, status: int, message: str) -> None:
+def test_the_exit_status_is_reported(code: str, status: int, message: str) -> None:
     """Also where the program does not read its input."""
     run = run_of(python(code), b" " * 200_000)
     assert (run.status, run.message) == (status, message)
 
 
-def test_a_program_that_is_missing_is_told() -> None:
+def test_a_program_that_is_missing_is_reported() -> None:
     """It ends that run alone."""
     run = run_of(Hook(1, "image.finished", ("/no/such/program",)))
     assert run.status is None
@@ -200,7 +200,7 @@ def test_an_address_gets_a_post(status: int, message: str) -> None:
     assert sent == [b'{"a": 1}\n']
 
 
-def test_an_address_that_nobody_answers_is_told() -> None:
+def test_an_address_that_nobody_answers_is_reported() -> None:
     """No network is a failure of the run alone."""
     run = run_of(Hook(1, "image.finished", url="http://127.0.0.1:9/"))
     assert run.status is None

@@ -380,7 +380,7 @@ def test_dead_watch_is_replaced(root: Path) -> None:
         daemon.run_until(b"heard.png")
 
 
-def test_periodic_scan_finds_what_no_event_told(
+def test_periodic_scan_finds_what_no_event_reported(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The scan alone carries the promise: with a deaf watch all is found within one round."""

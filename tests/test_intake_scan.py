@@ -233,7 +233,7 @@ def test_chunks_are_bounded_and_leak_nothing(
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_look_tells_files_from_directories(tmp_path: Path) -> None:
+def test_look_distinguishes_files_from_directories(tmp_path: Path) -> None:
     """A look returns the status of an input or a directory, and None for what is gone."""
     write(tmp_path / "a/b.png")
     file, directory = look(tmp_path, b"a/b.png"), look(tmp_path, b"a")

@@ -96,7 +96,7 @@ def loop(root: Path) -> Iterator[Loop]:
     made.intake.close()
 
 
-def test_what_settles_is_handed_on(loop: Loop, root: Path) -> None:
+def test_what_settles_is_passed_on(loop: Loop, root: Path) -> None:
     """Files come out as from any folder, once each; the ledger is asked in the caller's thread."""
     loop.until(b"a.png")
     (root / "b.png").write_bytes(b"b")

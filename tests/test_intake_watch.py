@@ -250,7 +250,7 @@ def test_listener_gathers_events(tmp_path: Path) -> None:
     ears.stop()
 
 
-def test_listener_never_watches_when_told(tmp_path: Path) -> None:
+def test_listener_never_watches_when_asked(tmp_path: Path) -> None:
     """A folder that is to be polled gets no watch."""
     ears = listener(tmp_path, poll_reason="configured")
     ears.renew(0.0)

@@ -275,7 +275,9 @@ class TestLedger:
         shop.settle()
         assert shop.pool.tasks == []
 
-    def test_what_was_let_go_is_forgotten_with_its_output(self, shops: Callable[..., Shop]) -> None:
+    def test_what_was_disposed_of_is_forgotten_with_its_output(
+        self, shops: Callable[..., Shop]
+    ) -> None:
         """A new image may have its path by then."""
         shop = shops(source=SourcePolicy.DELETE)
         finished(shop, "a.png")
@@ -378,7 +380,7 @@ class TestTimes:
             left.append(known(shop))
         assert left == [120, 70, 20, 0]
 
-    def test_a_full_state_disk_is_told_and_waited_for(self, shops: Callable[..., Shop]) -> None:
+    def test_a_full_state_disk_is_reported_and_waited_for(self, shops: Callable[..., Shop]) -> None:
         """Maintenance that fails costs the daemon nothing, and is done an hour later."""
         shop = shops(source=SourcePolicy.DELETE)
         refused(shop, "a.png")
@@ -414,7 +416,7 @@ class TestBackup:
         kept(shop, days=0, backups=0)
         assert copies.newest(shop.home / "state") is None
 
-    def test_one_that_fails_is_told(self, shops: Callable[..., Shop]) -> None:
+    def test_one_that_fails_is_reported(self, shops: Callable[..., Shop]) -> None:
         """The daemon works on without it."""
         shop = shops()
         (shop.home / "state/ledger.db.copy.tmp").mkdir()

@@ -235,7 +235,7 @@ def test_models_have_their_own_figures(watched: Watched) -> None:
     assert of(values, "sharpend_agreement_residual_ratio", model="base", role="in_use") is None
 
 
-def test_a_canary_stands_beside_the_model_in_use(watched: Watched) -> None:
+def test_a_canary_is_beside_the_model_in_use(watched: Watched) -> None:
     """Its block of the report names its model, and both are compared over the same crops."""
     values = values_of(watched.state)
     assert of(values, "sharpend_agreement_low", model="lite", role="in_use") == 0
@@ -309,7 +309,7 @@ def test_where_nothing_ever_ran(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_ledger_that_cannot_be_read_is_told(watched: Watched) -> None:
+def test_a_ledger_that_cannot_be_read_is_reported(watched: Watched) -> None:
     """The report's figures remain, the ledger's are left out."""
     watched.ledger.close()
     for suffix in ("-wal", "-shm"):
@@ -400,7 +400,7 @@ def test_a_file_that_cannot_serve_is_refused(
     assert not (tmp_path / name).exists()
 
 
-def test_a_missing_library_is_told(
+def test_a_missing_library_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Where the extra is not installed, one line names it."""

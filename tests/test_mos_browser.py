@@ -147,7 +147,7 @@ def test_the_arrows_work_as_well(browser: Browser, folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_image_that_does_not_load_is_told(browser: Browser, folder: Path) -> None:
+def test_an_image_that_does_not_load_is_reported(browser: Browser, folder: Path) -> None:
     """No vote can be given, by key either; loaded again, the same trial goes on."""
     with served(folder) as url:
         page = opened(browser, url, [])

@@ -405,7 +405,7 @@ def test_raters_are_bounded(prepared: Path, study: Study, votes: Path) -> None:
         '{"event": "withdrawal", "rater": "r", "time_s": 1, "more": 1}',
     ],
 )
-def test_a_damaged_file_of_votes_is_told(votes: Path, line: str) -> None:
+def test_a_damaged_file_of_votes_is_reported(votes: Path, line: str) -> None:
     """A whole line that is no record is named, and nothing is cut off."""
     votes.write_text(f"{line}\n")
     for opening in (read_votes, VoteLog):

@@ -198,7 +198,7 @@ def test_a_vote_on_nothing_is_refused(study: Study) -> None:
             ratings_of(study, records)
 
 
-def test_kinds_of_softness_are_told_apart(study: Study) -> None:
+def test_kinds_of_softness_are_distinguished(study: Study) -> None:
     """With several kinds there are scores of each, and images stay the unit that is drawn."""
     contents = tuple(
         replace(one, kind=("g1", "g2")[at % 2], image=f"image-{at // 2}")
@@ -250,7 +250,7 @@ def test_a_rater_who_guesses_does_not_agree(study: Study) -> None:
     assert not any(one.reasons for one in judged[:-1])
 
 
-def test_the_report_tells_every_rule() -> None:
+def test_the_report_lists_every_rule() -> None:
     """In words, with its limit."""
     assert all(f"{{{rule.name}:" in RULES for rule in fields(ScreeningRules))
 

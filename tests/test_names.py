@@ -140,7 +140,7 @@ def test_a_stem_that_is_used_twice_is_cut_twice() -> None:
     assert 250 < len(made) <= 255
 
 
-def test_a_mark_never_stands_without_its_letter() -> None:
+def test_a_mark_never_is_without_its_letter() -> None:
     """Where the whole stem is one letter with its marks, the digits are left."""
     made = shortened(b"e" + "\u0301".encode() * 127, 255)
     assert made.startswith(b"~")
@@ -315,7 +315,7 @@ TWINS = [
 
 @pytest.mark.parametrize("portable", [True, False])
 @pytest.mark.parametrize(("inputs", "outputs"), TWINS)
-def test_twins_are_told_apart_or_not(
+def test_twins_are_distinguished_or_not(
     shop: CommitShop, inputs: list[str], outputs: list[str], *, portable: bool
 ) -> None:
     """Twins are mirrored as they are; portable names number the later one, the same each time."""

@@ -111,7 +111,7 @@ def test_the_source_goes_where_its_folder_says(tmp_path: Path, policy: SourcePol
     shop.close()
 
 
-def test_a_source_that_is_busy_is_told_of_once(
+def test_a_source_that_is_busy_is_reported_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An output is finished once, however often letting its source go is tried again."""
@@ -411,7 +411,7 @@ def test_a_lost_cluster_counts_for_nothing(shop: Shop) -> None:
     assert shop.pool.submitted[-1].job_id == shop.pool.submitted[0].job_id
 
 
-def test_faults_of_the_engine_are_told_once(shop: Shop) -> None:
+def test_faults_of_the_engine_are_reported_once(shop: Shop) -> None:
     """Each is logged when it begins and when it has passed, and degrades the health meanwhile."""
     shop.pool.engine_faults = {"engine": "the head is gone"}
     shop.settle()

@@ -55,7 +55,7 @@ def test_many_failures_are_few_lines(count: int) -> None:
     ]
 
 
-def test_few_failures_are_told_as_they_are() -> None:
+def test_few_failures_are_reported_as_they_are() -> None:
     """Up to the limit nothing is added and nothing taken away."""
     desk = Desk()
     for number in range(20):
@@ -104,7 +104,7 @@ def test_what_differs_is_counted_apart() -> None:
     }
 
 
-def test_what_is_no_failure_of_a_file_is_always_told() -> None:
+def test_what_is_no_failure_of_a_file_is_always_reported() -> None:
     """Finished images, reports, pauses: each is reported, however many there are."""
     desk = Desk(most=1)
     for event in (Event.IMAGE_FINISHED, Event.FOLDER_PAUSED, Event.REPORT_PUBLISHED):

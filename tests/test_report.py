@@ -58,7 +58,7 @@ def test_a_stage_counts_where_it_was_run() -> None:
     assert told == {"infer": {"p50": 100.0, "p95": 300.0}, "agree": {"p50": 500.0, "p95": 500.0}}
 
 
-def test_what_came_in_is_told_as_a_spread() -> None:
+def test_what_came_in_is_reported_as_a_spread() -> None:
     """The middle and eight in ten of the window's images, and how many were passed on."""
     throughput = Throughput(0.0)
     for number in range(10):

@@ -253,7 +253,9 @@ def test_a_switch_in_the_environment(tmp_path: Path) -> None:
         ("frames = 3", "frames: is in the wrong place; move it below [pictures] or [[folder]]"),
     ],
 )
-def test_a_key_in_the_wrong_table_is_told_its_place(tmp_path: Path, text: str, line: str) -> None:
+def test_a_key_in_the_wrong_table_is_reported_with_its_place(
+    tmp_path: Path, text: str, line: str
+) -> None:
     """A key that another table has is not unknown: the message names that table."""
     assert refusal(tmp_path, text)[0].startswith(f"FILE: {line}")
 
@@ -570,7 +572,7 @@ def test_changed_keys_are_dotted_and_go_by_folder_name(tmp_path: Path) -> None:
     assert changed_keys(old, read(tmp_path, FOLDER)) == []
 
 
-def test_auto_stands_for_a_shipped_network() -> None:
+def test_auto_means_a_shipped_network() -> None:
     """`auto` is resolved, anything else is taken as it is."""
     for device, model in (
         ("auto", AUTO_MODEL),

@@ -288,7 +288,7 @@ COPIES = [
 
 
 @pytest.mark.parametrize(("naming", "image", "sidecar", "copy"), COPIES)
-def test_by_choice_a_copy_lies_beside_the_output(
+def test_by_choice_a_copy_is_beside_the_output(
     shop: CommitShop, naming: Naming, image: str, sidecar: str, copy: str
 ) -> None:
     """It has the output's name, by the convention that it had, and its own time."""

@@ -37,7 +37,7 @@ FULL = StateFaultError("the disk is full")
 # When to look again
 
 
-def test_an_outage_is_told_once() -> None:
+def test_an_outage_is_reported_once() -> None:
     """However often it fails, there is one event when it begins and one when it ends."""
     log = ListLog()
     state_outage = StateOutage(Notifier({}), log)

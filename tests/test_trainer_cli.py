@@ -131,7 +131,7 @@ def test_the_exported_student_runs_and_finds_its_teacher(made: Path) -> None:
     assert sample.student > 0.5
 
 
-def test_the_model_card_tells_what_was_measured(made: Path) -> None:
+def test_the_model_card_reports_what_was_measured(made: Path) -> None:
     """Front matter, provenance, both digests and the evaluation are in the Markdown file."""
     text = (made / "tiny.md").read_text()
     scores = json.loads((made / "scores" / "evaluation.json").read_text())

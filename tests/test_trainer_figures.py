@@ -195,7 +195,7 @@ def test_no_label_of_the_pipeline_covers_another(
     assert texts_apart(draw_pipeline(lesson(scene_of(tmp_path, *size), upscales=upscales)))
 
 
-def test_the_pipeline_tells_measured_numbers(tmp_path: Path) -> None:
+def test_the_pipeline_reports_measured_numbers(tmp_path: Path) -> None:
     """Sizes, names and scores are those of this image and these models."""
     scene = scene_of(tmp_path, 64, 96)
     told = [text.get_text() for text in draw_pipeline(lesson(scene)).axes[0].texts]

@@ -121,7 +121,7 @@ def test_labels_lie_beside_the_windows(pool: Path) -> None:
     assert read_pool_card(pool).taught_by == {"name": "large", "digest": "1"}
 
 
-def test_no_pool_and_a_damaged_card_are_told(tmp_path: Path) -> None:
+def test_no_pool_and_a_damaged_card_are_reported(tmp_path: Path) -> None:
     """Both name the folder."""
     with pytest.raises(InputMissingError, match="no such pool"):
         read_pool_card(tmp_path / "none")

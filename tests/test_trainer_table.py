@@ -137,7 +137,7 @@ def test_nothing_gained_has_no_sign_of_loss() -> None:
     assert (found["SSIM gain"], found["of the teacher's gain"]) == ("+0.0000", "0%")
 
 
-def test_the_fields_convention_stands_first_on_given_pairs() -> None:
+def test_the_fields_convention_is_first_on_given_pairs() -> None:
     """Y-PSNR and Y-SSIM are shown where the set is one of the benchmarks."""
     lite = cells(as_markdown(evaluation(paired=True)), "lite")
     assert list(lite)[1:3] == ["Y-PSNR dB", "Y-SSIM"]

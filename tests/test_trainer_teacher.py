@@ -73,7 +73,7 @@ def test_a_student_is_no_teacher(tmp_path: Path) -> None:
         load_teacher_model(path, CPU)
 
 
-def test_our_damaged_weights_are_told_as_ours(ours: Path) -> None:
+def test_our_damaged_weights_are_reported_as_ours(ours: Path) -> None:
     """A cut weights file is not passed on to a loader of foreign models."""
     ours.write_bytes(ours.read_bytes()[:50])
     with pytest.raises(UnavailableError, match="not a sharpend weights file"):

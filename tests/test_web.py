@@ -128,7 +128,7 @@ def test_the_overview_of_a_daemon_at_work(tmp_path: Path) -> None:
     os.close(held)
 
 
-def test_a_canary_stands_beside_the_model_in_use(tmp_path: Path) -> None:
+def test_a_canary_is_beside_the_model_in_use(tmp_path: Path) -> None:
     """Its figures and those of the model in use, on the same crops, each by its own teacher."""
     canary = {"model": "new", "n": 12, "verdict": "good", "residual_above": 0.388}
     canary |= {"difference": 1.25, "mean": 0.985, "used_mean": 0.99, "residual_ratio": 0.21}
@@ -156,7 +156,7 @@ def test_actions_that_fail_are_logged_with_who(tmp_path: Path) -> None:
     assert acted == [(action, LOCAL, "127.0.0.1") for action in ("retry", "pause", "resume")]
 
 
-def test_a_fault_in_an_action_is_told_and_logged_with_who(tmp_path: Path) -> None:
+def test_a_fault_in_an_action_is_reported_and_logged_with_who(tmp_path: Path) -> None:
     """A row that no version wrote, with a path that no system call takes."""
     fill(tmp_path, refused=[b"a.jpg"])
     ledger = open_ledger(tmp_path)
@@ -170,7 +170,7 @@ def test_a_fault_in_an_action_is_told_and_logged_with_who(tmp_path: Path) -> Non
     assert (failed["who"], failed["message"].count("ValueError")) == (LOCAL, 1)
 
 
-def test_a_fault_of_a_page_is_told_and_logged(tmp_path: Path) -> None:
+def test_a_fault_of_a_page_is_reported_and_logged(tmp_path: Path) -> None:
     """A status file with a figure of another type: an answer and one line, no traceback."""
     fill(tmp_path)
     held = working(tmp_path, paused=[1])
@@ -424,7 +424,7 @@ def stream_of(visitor: Visitor) -> Iterator[bytes]:
             yield from lines
 
 
-def test_changes_are_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changes_are_reported_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever listens learns of a change of the ledger; the stream ends with the server."""
     monkeypatch.setattr(event_stream, "LOOK_EVERY_S", 0.05)
     fill(tmp_path, pending=[b"a.jpg"])

@@ -196,7 +196,7 @@ def test_a_token_lets_in_and_names_who_acts(state: Path) -> None:
         assert visitor.get("/", Authorization=f"Basic {TOKEN}").status == 303
 
 
-def test_the_token_stands_in_no_answer_and_no_log(state: Path) -> None:
+def test_the_token_is_in_no_answer_and_no_log(state: Path) -> None:
     """Nor in the cookie."""
     with served(state, {"ann": TOKEN}) as visitor:
         answer = signed_in(visitor)
