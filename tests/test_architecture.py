@@ -28,7 +28,7 @@ L5  checks/  web/  commands/  cli  __main__
 """From the ground up: a module imports only what is before it here, by layer and order."""
 
 PACKAGES = {
-    "logs": "plain events event_description operator_event_keys model_event_keys"
+    "logs": "plain events operator_event_keys model_event_keys"
     " web_event_keys image_event_keys event_keys logs repeats",
     "files": "owner remote fingerprint patterns sidecars attributes name_faults objects"
     " objects.address disk_errors access atomic beneath digest lease mounts free_space"
@@ -77,7 +77,7 @@ PACKAGES = {
     " adoption publication disposer committer emptied reason_files quarantine ages retention",
     "daemon": "signals systemd snapshot state_outage context attempts report agreement_samples"
     " preview_upkeep early_reads only_new engine_faults intended_pauses registrar_interface"
-    " folder_plan folder lost_attempts overview roots refused_sources store_upkeep emptied_folders"
+    " folder_plan folder lost_attempts overview roots refused_sources store_upkeep"
     " results outcomes pending_results assignment maintenance content_comparison registrar writers"
     " dispatcher_config folder_upkeep dispatcher history status image_history hook_runs hooked_log"
     " settings_values worker_settings engine assembly run_mode operations daemon",
@@ -159,7 +159,7 @@ degradations  mixture blur camera reduction photo registry
 training  losses recipe record progress signals distributed split dataset batches
 training  image_checks architectures checkpoint origin teacher models labels parts windows pool
 training  crops step learner precision loop
-evaluation  pixel_error bench speed scores sets unsharp lineup partial measurements tables
+evaluation  bench speed scores sets unsharp lineup partial measurements tables
 evaluation  contact_sheet
 evaluation.matrix  cells harm roc cell_masks comparison means real_harm real_photos sheets tables
 evaluation.matrix  targets result

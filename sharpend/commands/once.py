@@ -21,7 +21,7 @@ from sharpend.commands.selection import selected
 from sharpend.commit.shards import ShardIndex, objection
 from sharpend.daemon import settings_values
 from sharpend.daemon.daemon import Daemon
-from sharpend.daemon.emptied_folders import EmptiedFolders
+from sharpend.daemon.folder_upkeep import EmptiedFolders
 from sharpend.daemon.run_mode import RunMode
 from sharpend.errors import SIGNALLED, ExitCode, LedgerError, UnavailableError, UsageError
 from sharpend.intake import scan

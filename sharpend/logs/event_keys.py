@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharpend.logs.event_description import ERROR, INFO, WARNING, Described
-from sharpend.logs.events import Event
+from sharpend.logs.events import ERROR, INFO, WARNING, Described, Event
 from sharpend.logs.image_event_keys import ERROR_KEYS, FOLDER, OF_IMAGES
 from sharpend.logs.model_event_keys import DEVICE, MODEL, OF_MODELS
 from sharpend.logs.operator_event_keys import OPERATION

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainer.evaluation.matrix.cells import CELLS, SOFT, degraded
-from trainer.evaluation.pixel_error import decibels
+from trainer.evaluation.scores import decibels
 from trainer.evaluation.unsharp import Unsharp
 
 if TYPE_CHECKING:
