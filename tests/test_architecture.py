@@ -164,7 +164,7 @@ evaluation  contact_sheet
 evaluation.matrix  cells harm roc cell_masks comparison means real_harm real_photos sheets tables
 evaluation.matrix  targets result
 evaluation  front
-evaluation.agreement  softness samples thresholds streams
+evaluation.agreement  samples thresholds streams
 evaluation.mos  protocol study order votes raters forms pages app stimuli ratings screening
 evaluation.mos  intervals results tables
 publishing  matrix_section model_card rewriting weights_card calibration

@@ -26,8 +26,7 @@ from sharpend.task import Options, Task
 from sharpend.workers.loading import HealthyRatio, LoadedModel
 from sharpend.workers.pipeline import Pipeline
 from tests.fakes import FakePool, ListLog
-from trainer.evaluation.agreement.samples import with_noise
-from trainer.evaluation.agreement.softness import softenings
+from trainer.evaluation.agreement.samples import softenings, with_noise
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -25,13 +25,14 @@ from trainer.evaluation.agreement.samples import (
     DEAD,
     HALVED,
     HEALTHY,
+    X4_KINDS,
     damaged,
     measure_samples,
     pieces,
+    softenings,
     student_of,
     with_noise,
 )
-from trainer.evaluation.agreement.softness import X4_KINDS, softenings
 from trainer.evaluation.agreement.streams import (
     Streams,
     alarm_figures,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sharpend.model.networks import SharpeningNetwork
     from sharpend.model.weights import Card
     from trainer.degradations.mixture import Pixels
-    from trainer.evaluation.agreement.softness import Softening
+    from trainer.evaluation.agreement.samples import Softening
 
 CROP_PX = 384
 """Side of the crop of each image: its most detailed one, where the features are largest."""
