@@ -95,6 +95,16 @@ def open_set(text: str) -> EvaluationSet:
     return EvaluationSet(name or own_name, tuple(members), members[0].small is not None)
 
 
+def open_sets(places: Sequence[str]) -> list[EvaluationSet]:
+    """Find the images of several sets, as `open_set`; raises UsageError for two of one name."""
+    sets = [open_set(place) for place in places]
+    names = [one.name for one in sets]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"--set: two sets are named {name}; give NAME=PLACE")
+    return sets
+
+
 def _members(place: Path) -> list[Member]:
     if place.is_file():
         return [Member(image) for image in read_split(place).validation]
