@@ -1,7 +1,8 @@
 """Command line: parse options, call one command, turn errors into exit codes.
 
-Owns the options' names, of which `commands.overrides` makes settings. Imports no torch. A bad image
-or configuration ends in one readable line, never in a traceback, which is a bug of ours (exit 70).
+Owns the commands and their options; options for settings are in `commands.overrides`. Imports no
+torch. A bad image or configuration ends in one readable line, never in a traceback; that is a bug
+(exit 70).
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from sharpend.commands import (
     status,
     web,
 )
+from sharpend.commands.overrides import add_model, add_settings
 from sharpend.commands.stdout import guarded_stdout
 from sharpend.errors import SIGNALLED, ExitCode, OutputFailedError, SharpendError
 from sharpend.logs.plain import plain, printable
@@ -70,13 +72,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return int(command(options))
     except SharpendError as error:
         return _failed(error)
-    except BrokenPipeError:  # whoever read our results has gone; what is done is in the ledger
+    except BrokenPipeError:  # the reader has closed the pipe; finished images are in the ledger
         return SIGNALLED + signal.SIGPIPE
     except PermissionError as error:
         return _failed(OutputFailedError(_denied(error)))
     except KeyboardInterrupt:
         return SIGNALLED + signal.SIGINT
-    except Exception:  # noqa: BLE001 - the last resort
+    except Exception:  # noqa: BLE001 - every other exception is a bug
         with suppress(OSError):
             traceback.print_exc()
         _print_error("this is a bug in sharpend; no data was lost")
@@ -96,7 +98,7 @@ def _print_error(line: str) -> None:
 
 
 def _denied(error: PermissionError) -> str:
-    """Describe a denial for which no command has words of its own."""
+    """Describe a denial that no command describes itself."""
     path = printable(str(plain(error.filename or "")))
     return f"{path}: {error.strerror}: run as a user with access, or change its permissions"
 
@@ -131,7 +133,7 @@ def _added(
 def _add_work(add: _Add) -> None:
     """Add the commands that sharpen, or queue inputs again."""
     command = add("once", once.main, "sharpen all images in a folder now, then exit")
-    _add_settings(command, folders=True)
+    add_settings(command, folders=True)
     command.add_argument(
         "files", nargs="*", type=Path, metavar="FILE", help="sharpen only these files"
     )
@@ -146,10 +148,10 @@ def _add_work(add: _Add) -> None:
     )
 
     command = add("run", run.main, "run the daemon in the foreground; SIGTERM stops it")
-    _add_settings(command, folders=True)
+    add_settings(command, folders=True)
 
     command = add("retry", retry.main, "retry quarantined images")
-    _add_settings(command, folders=False)
+    add_settings(command, folders=False)
     command.add_argument(
         "paths",
         nargs="*",
@@ -161,41 +163,22 @@ def _add_work(add: _Add) -> None:
 
     _add_folders(add)
     command = add("web", web.main, "serve a status page: health, before and after, quarantine")
-    _add_settings(command, folders=False)
+    add_settings(command, folders=False)
     web.add_options(command)
     command = add("demo", demo.main, "sharpen sample images with a real daemon")
     where = Path("demo-output")
     text = f"folder for the results (default: {where})"
     command.add_argument("--output", type=Path, default=where, metavar="DIR", help=text)
     command.add_argument("--pictures", type=Path, metavar="DIR", help="your own sharp images")
-    _add_model(command)
-    _add_bench(add)
-
-
-def _add_bench(add: _Add) -> None:
-    """Add the command that measures."""
+    add_model(command)
     command = add("bench", bench.main, "measure models, codecs and the daemon on this machine")
-    command.add_argument(
-        "section",
-        nargs="*",
-        choices=["all", *bench.SECTIONS, *bench.ONLY_NAMED],
-        default="all",
-        help=f"what to measure: {', '.join(bench.SECTIONS)}, or all of them (default); or"
-        " cluster: workers on a Ray cluster that you started, against local ones",
-        metavar="SECTION",
-    )
-    text = "model; may be repeated, the daemon sections use the first"
-    command.add_argument("--model", action="append", metavar="NAME", help=text)
-    command.add_argument("--images", type=Path, metavar="DIR", help="images (default: generated)")
-    command.add_argument("--quick", action="store_true", help="a few minutes: few and small images")
-    command.add_argument("--device", default="cpu", metavar="D", help="device for models")
-    command.add_argument("--to", type=Path, metavar="DIR", help="folder for the results")
+    bench.add_options(command)
 
 
 def _add_folders(add: _Add) -> None:
     """Add the commands that change what the ledger records of a folder."""
     command = add("move", move.main, "record that an input or output folder was moved")
-    _add_settings(command, folders=False)
+    add_settings(command, folders=False)
     command.add_argument("old", type=Path, metavar="OLD", help="path of the folder until now")
     command.add_argument("new", type=Path, metavar="NEW", help="path of the folder from now on")
     text = "do it even if NEW contains none of the files in the ledger"
@@ -203,7 +186,7 @@ def _add_folders(add: _Add) -> None:
 
     _add_pauses(add)
     command = add("accept", accept.main, "accept that a folder is on another disk than before")
-    _add_settings(command, folders=False)
+    add_settings(command, folders=False)
     command.add_argument("folder", metavar="FOLDER", help="name of the folder, as in the log")
 
 
@@ -213,27 +196,27 @@ def _add_pauses(add: _Add) -> None:
         (
             "pause",
             pause.pause,
-            "start no image of a folder until `resume`; images in work are finished",
+            "start no image of a folder until `resume`; images in progress are finished",
         ),
         ("resume", pause.resume, "end the pause of folders"),
     ):
         command = add(name, main, text)
-        _add_settings(command, folders=False)
+        add_settings(command, folders=False)
         about = "name or input path; all folders if none is given"
         command.add_argument("folders", nargs="*", type=location, metavar="FOLDER", help=about)
 
 
 def _add_questions(add: _Add) -> None:
-    """Add the commands that read only and change nothing."""
+    """Add the commands that only read."""
     command = add("check", check.main, "check the configuration and print what it sets")
-    _add_settings(command, folders=True)
+    add_settings(command, folders=True)
 
     command = add("doctor", doctor.main, "check whether this machine can run the daemon")
-    _add_settings(command, folders=False)
+    add_settings(command, folders=False)
     command.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
     command = add("status", status.main, "show daemon and queue status")
-    _add_settings(command, folders=False)
+    add_settings(command, folders=False)
     command.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
     command.add_argument(
@@ -243,12 +226,12 @@ def _add_questions(add: _Add) -> None:
     )
 
     command = add("metrics", metrics.main, "print metrics in the text format of Prometheus")
-    _add_settings(command, folders=False)
+    add_settings(command, folders=False)
     text = "replace this file, which ends with .prom, for node_exporter"
     command.add_argument("--textfile", type=Path, metavar="PATH", help=text)
 
     command = add("list", listing.main, "list images that wait, are in quarantine, or are done")
-    _add_settings(command, folders=False)
+    add_settings(command, folders=False)
     command.add_argument("which", choices=list(listing.STATES), help="images to list")
     command.add_argument("--folder", metavar="NAME", help="list this folder only")
     command.add_argument("--json", action="store_true", help="one JSON object per image on stdout")
@@ -259,42 +242,3 @@ def _add_questions(add: _Add) -> None:
     command.add_argument("--json", action="store_true", help="one JSON object per file on stdout")
 
     add("formats", formats.main, "list supported formats and what each may hold")
-
-
-def _add_settings(command: argparse.ArgumentParser, *, folders: bool) -> None:
-    """Add the options that override settings of environment and file."""
-    command.add_argument("--config", type=Path, metavar="FILE", help="configuration file (TOML)")
-    command.add_argument(
-        "--state", type=Path, metavar="DIR", help="state directory: ledger and quarantine"
-    )
-    if folders:
-        command.add_argument("--input", type=location, metavar="DIR", help="folder with images")
-        command.add_argument("--output", type=location, metavar="DIR", help="folder for results")
-        text = "files and folders to leave alone, as in .gitignore; may be repeated"
-        command.add_argument("--exclude", action="append", metavar="PATTERN", help=text)
-        command.add_argument("--workers", type=int, metavar="N", help="worker processes")
-        _add_model(command)
-        _add_skipping(command)
-
-
-def _add_model(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--model", metavar="NAME", help="name of a shipped model, or path of a weights file"
-    )
-    command.add_argument("--device", metavar="D", help="auto, cpu, cuda, cuda:N or mps")
-    command.add_argument(
-        "--strength", type=float, metavar="S", help="strength of the sharpening, 0 to 2"
-    )
-    text = "additional unsharp mask, 0 to 1"
-    command.add_argument("--crispness", type=float, metavar="C", help=text)
-
-
-def _add_skipping(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--skip-sharp",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="copy images that are already sharp without changes",
-    )
-    text = "sharpness threshold, as `inspect` measures it"
-    command.add_argument("--skip-sharp-above", type=float, metavar="X", help=text)

@@ -1,8 +1,8 @@
 """Tasks: one attempt at one job, and the options it is made with.
 
-Plain values only: all of it is sent between processes (see `sharpend.workers.messages`, which
-lists the fields with their bounds). Paths are bytes, because a file's name
-on Linux is bytes; `relative` paths are below a folder's root.
+Plain values only: all of it is sent between processes (see `sharpend.workers.messages`, which lists
+the fields with their bounds). Paths are bytes, because a file's name on Linux is bytes; `relative`
+paths are below a folder's root.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ class Options:
     def digest(self) -> str:
         """Compute a digest of all options, model excepted, that change an output.
 
-        What is at its default and came later is left out: it makes no finished image outdated.
+        Options added later are left out at their default, so that no finished image becomes
+        outdated.
         """
         text = f"{self.strength:g} {self.overshoot} {self.policies}"
         if self.crispness:
@@ -85,7 +86,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One attempt at one job, handed to a worker."""
+    """One attempt at one job, sent to a worker."""
 
     job_id: int
     input_root: bytes

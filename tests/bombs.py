@@ -59,7 +59,7 @@ def png_pixels() -> bytes:
 
 
 def exif_count() -> bytes:
-    """A JPEG whose EXIF tells of 65,535 entries, each of four thousand million bytes."""
+    """A JPEG whose EXIF reports 65,535 entries, each of four thousand million bytes."""
     entry = struct.pack("<HHII", 0x9286, 7, 0xFFFFFFFF, 8)
     block = b"II*\0\x08\0\0\0\xff\xff" + entry * 5000
     return _saved("JPEG", Image.new("RGB", (32, 32)), exif=b"Exif\0\0" + block)
@@ -110,7 +110,7 @@ _PAGE: Mapping[int, tuple[int, int, int]] = {
 
 
 def tiff(following: Callable[[int], int] = lambda _: 0, **tags: tuple[int, int, int]) -> bytes:
-    """A gray TIFF of 16 x 16 pixels; where its next page lies follows from its own place."""
+    """A gray TIFF of 16 x 16 pixels; where its next page is follows from its own place."""
     place = 8 + 256
     entries = {**_PAGE, **{int(tag[1:]): entry for tag, entry in tags.items()}}
     body = b"".join(struct.pack("<HHII", tag, *entries[tag]) for tag in sorted(entries))

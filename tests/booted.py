@@ -73,7 +73,7 @@ class Machine:
         self._journal: Heard[dict[str, Any]] = Heard()
 
     def follow(self) -> threading.Thread:
-        """Begin to hear what the journal gets, to its end."""
+        """Begin to follow the journal, to its end."""
         listener = threading.Thread(target=self._listen)
         listener.start()
         return listener

@@ -27,14 +27,14 @@ THUMBNAIL = jpeg(16)
 
 
 class Camera:
-    """Writes an EXIF block with a maker note that knows where it lies, as cameras do."""
+    """Writes an EXIF block with a maker note that knows where it is, as cameras do."""
 
     def __init__(self, order: str = "<", prefix: bytes = PREFIX) -> None:
         self.order, self.prefix = order, prefix
         self.data = bytearray(struct.pack(order + "2sHI", {"<": b"II", ">": b"MM"}[order], 42, 0))
 
     def place(self, value: bytes) -> int:
-        """Append bytes and tell where they lie."""
+        """Append bytes and tell where they are."""
         self.data += value
         return len(self.data) - len(value)
 

@@ -1,6 +1,6 @@
 """What tests share: small models, images made from numbers, folders.
 
-The process that only hands out tests imports this as well, so heavy imports stand in functions.
+The process that only distributes tests imports this as well, so heavy imports are in functions.
 """
 
 from __future__ import annotations

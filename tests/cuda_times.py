@@ -41,7 +41,7 @@ def row(model: str, precision: str, size: tuple[int, int]) -> str:
 def convolutions(
     model: str, precision: str, size: tuple[int, int], kind: type[TorchTrunk]
 ) -> float:
-    """Measure the convolutions of one window that lies on the GPU already."""
+    """Measure the convolutions of one window that is on the GPU already."""
     network = weights.load(model).network.eval().requires_grad_(requires_grad=False).cuda()
     trunk = kind(network, precision)
     given = torch.rand(1, 48, size[0] // 4, size[1] // 4, device="cuda", dtype=trunk.takes)

@@ -33,7 +33,7 @@ WITHIN_S = 300.0
 
 
 class Heard(Generic[T]):
-    """What one thread hears and another waits for; each thing answers one wait.
+    """What one thread receives and another waits for; each thing answers one wait.
 
     Args:
         look: is called each second of a wait, and raises where nothing more can come.
@@ -241,7 +241,7 @@ def surroundings(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def until(condition: Callable[[], T], within_s: float = WITHIN_S, every_s: float = 0.003) -> T:
-    """Look again and again at what no event tells of, until it is true; not if a daemon died."""
+    """Look again and again at what no event reports, until it is true; not if a daemon died."""
     deadline_s = time.monotonic() + within_s
     pause = threading.Event()
     while not (found := condition()):

@@ -1,6 +1,6 @@
 """The reference of the log as tests use it: what a line holds beyond it, and its tables.
 
-The tables stand in config/README.md between two markers, where `python -m tests.renew_documents`
+The tables are in config/README.md between two markers, where `python -m tests.renew_documents`
 writes them.
 """
 

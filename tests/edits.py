@@ -1,4 +1,4 @@
-"""Last changes of files of the corpus, byte by byte: what no tool at hand writes."""
+"""Last changes of files of the corpus, byte by byte: what no tool available writes."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def behind_codes(hidden: bytes) -> Edit:
 
 
 def behind_strip(hidden: bytes) -> Edit:
-    """Put bytes behind the only strip of a little-endian TIFF, which then lies at its end."""
+    """Put bytes behind the only strip of a little-endian TIFF, which then is at its end."""
 
     def edited(data: bytes) -> bytes:
         made = bytearray(data)
@@ -134,7 +134,7 @@ def without_flags(data: bytes) -> bytes:
 
 
 def tagged(*entries: tuple[int, int, int, bytes | int]) -> Edit:
-    """Put tags into the first directory of a little-endian TIFF, which then lies at its end.
+    """Put tags into the first directory of a little-endian TIFF, which then is at its end.
 
     Args:
         entries: number, type, count, and the values or an offset that may lead anywhere.

@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 LEVELS = frozenset({"debug", "info", "warning", "error"})
 
 MAKERS = {
-    "publish": "daemon.throughput",
-    "_current_state": "daemon.status",
-    "_precision": "daemon.status",
+    "publish": "daemon.report",
+    "current_figures": "daemon.report",
+    "precision_figures": "daemon.report",
     "summary": "agreement.alarm",
     "figures": "daemon.agreement_samples",
     "recovery_paths": "ledger.opening",
     "finished_keys": "commit.results",
     "event_keys": "daemon.folder",
 }
-"""Methods and attributes that give a mapping of keys, and the module that builds it."""
-HANDED_IN = {("daemon.status", "publish", "window"): "publish"}
+"""Functions and attributes that give a mapping of keys, and the module that builds it."""
+GIVEN_BY_CALLER = {("daemon.status", "publish", "window"): "publish"}
 """Parameters that another module fills, and which of MAKERS makes what it gives."""
 PASS_ON = {("logs.logs", "write")}
 """Log events as they were given: no keys and no levels of their own."""
@@ -125,7 +125,9 @@ def keys_in(value: ast.expr, function: Function) -> set[str]:
             return keys_of_variable(value.id, function)
         case ast.DictComp(key=ast.JoinedStr()) if function.place == BY_STAGE:
             return {f"{stage}_s" for stage in stages()}
-        case ast.Call(func=ast.Attribute(attr=name)) | ast.Attribute(attr=name) if name in MAKERS:
+        case (
+            ast.Call(func=ast.Attribute(attr=name) | ast.Name(id=name)) | ast.Attribute(attr=name)
+        ) if name in MAKERS:
             return keys_made_by(name)
     raise AssertionError(f"{function.place}: what keys has {ast.unparse(value)}? See {__name__}")
 
@@ -144,7 +146,7 @@ def keys_of_table(table: ast.Dict, function: Function) -> set[str]:
 def keys_of_variable(name: str, function: Function) -> set[str]:
     """The keys of a variable: of all that is assigned to it, and those that are set one by one."""
     found = set().union(*(keys_in(value, function) for value in function.local(name)))
-    if (maker := HANDED_IN.get((*function.place, name))) is not None:
+    if (maker := GIVEN_BY_CALLER.get((*function.place, name))) is not None:
         found |= keys_made_by(maker)
     for target, _ in assigned(function.node):
         if isinstance(target, ast.Subscript) and is_name(target.value, name):

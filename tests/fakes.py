@@ -23,8 +23,8 @@ from sharpend.daemon.dispatcher_config import DispatcherConfig
 from sharpend.daemon.engine import LoadedWorkers
 from sharpend.daemon.folder_plan import FolderPlan
 from sharpend.daemon.preview_upkeep import FEW, PreviewLimits
+from sharpend.daemon.report import Throughput
 from sharpend.daemon.roots import OnFault, prepare_roots
-from sharpend.daemon.throughput import Throughput
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake.interface import FolderOptions
 from sharpend.ledger.opening import open_ledger
@@ -66,7 +66,7 @@ class ListLog(Log):
         self.told.append((level, event, dict(values)))
 
     def of(self, event: Event) -> list[dict[str, Any]]:
-        """The values of every time that this event was told."""
+        """The values of every time that this event was reported."""
         return [values for _, told, values in self.told if told is event]
 
 
@@ -157,7 +157,7 @@ class FakePool:
         mtime_ns: int | None = None,
         **changes: object,
     ) -> Staged:
-        """End a task well, with a real staged file; the oldest one unless told."""
+        """End a task well, with a real staged file; the oldest one by default."""
         task = task or self.tasks[0]
         path = os.path.join(task.output_root, task.output_parent, task.temp_name)
         with open(path, "wb") as file:
@@ -177,7 +177,7 @@ class FakePool:
         *,
         setting: str | None = None,
     ) -> Failed:
-        """End a task badly; the oldest one unless told."""
+        """End a task badly; the oldest one by default."""
         job_id = (task or self.tasks[0]).job_id
         return self._put(Failed(job_id, failure, reason, f"it was {failure}", setting, "decode"))
 
@@ -311,7 +311,7 @@ class Shop:
         self.ledger.close()
 
     def drop(self, name: str, content: bytes = b"blurred", *, folder: str = "in") -> Path:
-        """Put an input into a folder, whole, and let the watch tell of it."""
+        """Put an input into a folder, whole, and let the watch report it."""
         path = self.home / folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         hidden = path.parent / ".new.tmp"
@@ -326,7 +326,7 @@ class Shop:
         self.dispatcher.work(self.now_s)
 
     def settle(self) -> None:
-        """Turns until what lies in the folders is known and handed out."""
+        """Turns until what is in the folders is known and submitted."""
         for _ in range(4):
             self.turn(after_s=0.1)
 
@@ -337,7 +337,7 @@ class Shop:
         return path
 
     def conclude(self) -> None:
-        """Draw the consequences of what the test has ended; hand nothing out."""
+        """Record the results of what the test has ended; submit nothing."""
         self.dispatcher.conclude(self.now_s)
 
     def count(self, state: State) -> int:
@@ -345,7 +345,7 @@ class Shop:
         return self.ledger.counts()[state]
 
     def made(self, folder: str = "in") -> list[str]:
-        """What lies in an output folder, below and hidden files included."""
+        """What is in an output folder, below and hidden files included."""
         root = self.home / f"{folder}-out"
         return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
 

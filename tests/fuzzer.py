@@ -68,7 +68,7 @@ def fuzzed(base: Path, files: Iterable[tuple[str, bytes]], *, batch: int = BATCH
     Args:
         base: an empty folder, on a disk that is fast.
         files: names and contents.
-        batch: how many lie there at once.
+        batch: how many are there at once.
     """
     found = Fuzzed()
     config = _configured(base)

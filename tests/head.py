@@ -45,7 +45,7 @@ class Parameters:
     """Cost of an image on the machine of the daemon, milliseconds."""
 
     daemon_ms: float
-    """Claim, hand out, commit and record, in the daemon's own process."""
+    """Claim, assign, commit and record, in the daemon's own process."""
     ray_ms: float
     """Processor time that a task on a cluster adds there."""
     driver_ms: float

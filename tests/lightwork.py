@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from sharpend.task import Task
 
 _kept: list[bytes] = []
-"""What is never let go."""
+"""What is never disposed of."""
 _trials: list[Trial] = []
-"""What the worker was told of, at its start or later."""
+"""What the worker was reported, at its start or later."""
 TRIAL = Trial("ab" * 32, 2.0, (Form("torch", "bfloat16", 1.0, 1.0),))
 """What every worker says that it measured."""
 

@@ -2,12 +2,12 @@
 
     python -m tests.lives [--count 10000] [--seed 1] [--steps 30]
 
-Hypothesis writes, appends, renames, replaces, touches and deletes inputs, pauses in the middle of
-a file, moves folders in and out, unmounts a disk, loses events, lets workers finish, fail and die,
+Hypothesis writes, appends, renames, replaces, touches and deletes inputs, pauses in the middle of a
+file, moves folders in and out, unmounts a disk, loses events, lets workers finish, fail and die,
 fills disks, turns the clock, reloads, loses the ledger, and kills the daemon between any two steps,
 in any order, over the real intake, ledger and commit and a real disk. The model is the promise
-itself: what lies there is an output, in quarantine, or still to be done; nothing of the user's goes
-unless its output stands; no output is there twice; nothing is written where a disk is missing.
+itself: what is there is an output, in quarantine, or still to be done; nothing of the user's goes
+unless its output is in place; no output is there twice; nothing is written where a disk is missing.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Promise(RuleBasedStateMachine):
         self.is_away = False
         """That disk is not mounted."""
         self.is_lost = False
-        """The ledger was lost: what it knew of outputs is told by their names and times alone."""
+        """The ledger was lost: outputs are known by their names and times alone."""
         self.is_usual = True
         """No output has another name, and none replaces a stranger's, by the settings so far."""
         self.writers: dict[str, BinaryIO | None] = {}
@@ -135,13 +135,13 @@ class Promise(RuleBasedStateMachine):
             raise fault
 
     def files(self, folder: str) -> dict[str, bytes]:
-        """What lies in one of the folders, by path below it."""
+        """What is in one of the folders, by path below it."""
         root = self.place(folder)
         found = (path for path in root.rglob("*") if path.is_file())
         return {str(path.relative_to(root)): path.read_bytes() for path in found}
 
     def inputs(self) -> dict[str, bytes]:
-        """What lies in the inbox, but for what is only on its way there."""
+        """What is in the inbox, but for what is only on its way there."""
         return {name: data for name, data in self.files("in").items() if ".new." not in name}
 
     def outputs(self) -> dict[str, bytes]:
@@ -352,7 +352,7 @@ class Promise(RuleBasedStateMachine):
         portable_names=st.booleans(),
     )
     def reload(self, **changed: object) -> None:
-        """The settings of the folder change; after a loss, only to what tells outputs apart."""
+        """The settings of the folder change; after a loss, only to what distinguishes outputs."""
         usual = {"existing": ExistingPolicy.SUFFIX, "naming": AS_THE_INPUT}
         if self.is_lost:
             changed |= usual
@@ -377,7 +377,7 @@ class Promise(RuleBasedStateMachine):
     @precondition(lambda self: self.shop.pool.tasks)
     @rule()
     def work(self) -> None:
-        """A worker ends as a real one would, given the input as it lies there now."""
+        """A worker ends as a real one would, given the input as it is there now."""
         task = self.shop.pool.tasks[0]
         source = Path(os.fsdecode(task.input_root)) / os.fsdecode(task.relative)
         try:
@@ -411,7 +411,7 @@ class Promise(RuleBasedStateMachine):
         self.shop.pool.fail(*how)
 
     def excuse(self) -> None:
-        """Record that images in work met a fault, after which they may be refused."""
+        """Record that images in progress met a fault, after which they may be refused."""
         for task in self.shop.pool.tasks:
             with suppress(OSError):
                 self.excused.add((self.inbox / os.fsdecode(task.relative)).read_bytes())
@@ -487,7 +487,7 @@ class Promise(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        """A content that the user has not taken away lies somewhere, or its output does."""
+        """A content that the user has not taken away exists somewhere, or its output does."""
         kept = {*self.inputs().values(), *self.files("archive").values()}
         kept |= {*self.files("state/quarantine").values()}
         kept |= {data.removeprefix(SHARP) for data in self.outputs().values()}
@@ -527,7 +527,7 @@ class Promise(RuleBasedStateMachine):
             self.nothing_is_lost()
             self.what_was_archived_keeps_its_output()
             self.nothing_is_there_twice()
-            self.stop_and_start()  # removes what lay on a disk that was missing before
+            self.stop_and_start()  # removes what was on a disk that was missing before
             assert self.files("in-out").keys() == self.outputs().keys()
         finally:
             self.clock.stop()
@@ -548,7 +548,7 @@ class Promise(RuleBasedStateMachine):
                 return
 
     def unaccounted(self) -> Iterator[str]:
-        """Inputs that lie there with neither an output of their content nor a reason."""
+        """Inputs that are there with neither an output of their content nor a reason."""
         sharpened = set(self.outputs().values())
         with LedgerReader.read_only(self.home / "state") as ledger:
             for name, data in self.inputs().items():

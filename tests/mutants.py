@@ -84,7 +84,7 @@ def _tiff(**options: object) -> bytes:
 
 
 def mutants(seed: int, count: int) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of `count` damaged images; the name tells what was done to which."""
+    """Names and contents of `count` damaged images; the name says what was done to which."""
     for number in range(count):
         chance = random.Random(f"{seed}-{number}")
         name = chance.choice(sorted(seeds()))

@@ -34,7 +34,7 @@ AT_ONCE = 40
 
 
 def fields(files: Sequence[Path]) -> dict[str, Fields]:
-    """All that exiftool tells of each file, by its name; long values as their digests."""
+    """All that exiftool reports of each file, by its name; long values as their digests."""
     wanted = ("-j", "-G1:4", "-a", "-b", "-U", "-ee", "-api", "LargeFileSupport=1")
     if not files:
         return {}
@@ -155,7 +155,7 @@ def pixels(
 
     Args:
         files: their names differ.
-        bench: a folder for what lies between.
+        bench: a folder for what is between.
         first: only the first of each.
         profile: where colours are wanted rather than numbers: the ICC profile to convert to.
     """

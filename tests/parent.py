@@ -1,9 +1,9 @@
-"""Cost of the daemon's own process for an image: claim, hand out, commit, record; no worker works.
+"""Cost of the daemon's own process for an image: claim, assign, commit, record; no worker works.
 
-    python -m tests.parent [--images 2000] [--hands 64] [--rounds 3] [--groups 1,50] [--in FOLDER]
+    python -m tests.parent [--images 2000] [--workers 64] [--rounds 3] [--groups 1,50] [--in FOLDER]
         [--source keep] [--folders 4]
 
-Hands that do nothing stage a tiny file each; only the dispatcher's turns are timed, over a real
+Workers that do nothing stage a tiny file each; only the dispatcher's turns are timed, over a real
 ledger and real folders. With `--source archive` or `delete` there are real inputs, too. Sizes of
 groups take turns in each round, so a busy machine slows all of them; 1 is a commit for each image.
 Durable waits are calls of fsync, and commits of SQLite that wait for the disk; calls that threads
@@ -92,13 +92,13 @@ class Cost:
 def cost(
     home: Path,
     images: int,
-    hands: int,
+    workers: int,
     source: SourcePolicy = SourcePolicy.KEEP,
     folders: int = 4,
 ) -> Cost:
     """Work off so many images in so many sub-folders, and measure the turns."""
     archive = os.fsencode(home / "archive") if source is SourcePolicy.ARCHIVE else None
-    shop = Shop(home, workers=hands, source=source, archive_root=archive)
+    shop = Shop(home, workers=workers, source=source, archive_root=archive)
     names = [b"%d/%d.png" % (number % folders, number) for number in range(images)]
     found = [(name, _input(home / "in" / os.fsdecode(name), source)) for name in names]
     shop.ledger.add("in", found, time.time())
@@ -130,7 +130,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.parent")
     parser.add_argument("--images", type=int, default=2000)
-    parser.add_argument("--hands", type=int, default=64)
+    parser.add_argument("--workers", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--groups", default="1,50", help="sizes of groups, the first one the base")
     parser.add_argument("--in", dest="folder", help="a folder of the disk to measure on")
@@ -145,7 +145,7 @@ def main() -> None:
                 tempfile.TemporaryDirectory(dir=options.folder) as home,
                 patch.object(pending_results, "MAX_GROUP", size),
             ):
-                given = (options.images, options.hands, options.source, options.folders)
+                given = (options.images, options.workers, options.source, options.folders)
                 costs[size].append(cost(Path(home), *given))
     for size in sizes:
         pairs = zip(costs[size], costs[sizes[0]], strict=True)

@@ -41,13 +41,13 @@ class Harness(Generic[P]):
         until(lambda: not list(self.pool.finished(self._now_s())) and self.pool.free == count)
 
     def submit(self, name: bytes, job_id: int = 1) -> Task:
-        """Hand out a task that is called so; its output would be in a folder that is missing."""
+        """Submit a task that is called so; its output would be in a folder that is missing."""
         options = Options("lite")
         mark = Fingerprint(1, 2, 3)
         return self.hand_out(Task(job_id, b"/usr", b"/usr", name, b"no", b".t", mark, options))
 
     def hand_out(self, task: Task) -> Task:
-        """Hand out a task as soon as a worker is free."""
+        """Submit a task as soon as a worker is free."""
         until_s = time.monotonic() + PATIENCE_S
         while not self.pool.free and time.monotonic() < until_s:
             self._ended += self.pool.finished(self._now_s())
@@ -82,7 +82,7 @@ class Harness(Generic[P]):
 
 
 class LocalHarness(Harness[Pool]):
-    """Local workers, by a clock that stands still: deadlines are 600 s after the epoch."""
+    """Local workers, by a clock that does not advance: deadlines are 600 s after the epoch."""
 
     node = ""
 

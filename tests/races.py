@@ -52,7 +52,7 @@ class Race:
     looks: int = 0
     """Whole scans, and looks at single paths."""
     escapes: list[str] = field(default_factory=list)
-    """Each content read, and each file seen, that lies outside."""
+    """Each content read, and each file seen, that is outside."""
 
 
 def swap_race(

@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def _with_formats(page: str) -> str:
-    """The page with today's two tables of formats and refusals, which stand one after the other."""
+    """The page with today's two tables of formats and refusals, which are one after the other."""
     start = page.index(_HEAD)
     end = page.index(_END, page.index(_END, start) + len(_END))
     return page[:start] + formats.markdown() + page[end:]

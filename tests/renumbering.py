@@ -39,7 +39,7 @@ class Renumbered(Fingerprint):
 
 @contextmanager
 def renumbering(kind: str) -> Iterator[None]:
-    """Inputs lie on a file system of this type, and have other inode numbers at each look."""
+    """Inputs are on a file system of this type, and have other inode numbers at each look."""
     mount = mounts.Mount(b"/", kind)
     with (
         patch.object(tally, "Fingerprint", Renumbered),

@@ -1,6 +1,6 @@
 """Man page and shell completion of sharpend, made from its parser.
 
-They stand in config/shell/, where `make documents` writes them and `make install` takes them from.
+They are in config/shell/, where `make documents` writes them and `make install` takes them from.
 The libraries that make them are needed for that alone.
 """
 

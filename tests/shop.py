@@ -126,6 +126,6 @@ class CommitShop:
         return {str(path.relative_to(root)): path.read_bytes() for path in paths}
 
     def state(self, relative: bytes = b"a/x.png") -> State:
-        """Where the input stands."""
+        """Path of the input."""
         (outcome,) = self.ledger.outcomes("in", [relative])
         return outcome.state

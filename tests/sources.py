@@ -192,7 +192,7 @@ def _size_of_exif() -> int:
 
 
 def _directory(entries: Sequence[Entry], at: int) -> bytes:
-    """One TIFF directory that lies `at` bytes into the block, its values behind it."""
+    """One TIFF directory that is `at` bytes into the block, its values behind it."""
     behind = at + 2 + 12 * len(entries) + 4
     fields, values = b"", b""
     for tag, kind, value in entries:

@@ -127,8 +127,8 @@ def test_a_file_system_that_knows_neither_is_a_fault(
 
 
 @needs_root
-def test_a_daemon_outside_the_group_is_told_at_its_start() -> None:
-    """Who is not in the group hears it before any image is touched; who is in it may start."""
+def test_a_daemon_outside_the_group_fails_at_its_start() -> None:
+    """Who is not in the group gets an error before any image is touched; who is in it may start."""
     code = (
         "import os; from sharpend.files.access import require_membership; "
         f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY}); "

@@ -172,7 +172,7 @@ def test_raised_once_cleared_once() -> None:
 
 
 def test_what_is_not_measurable_clears_nothing() -> None:
-    """An alarm stands until enough measurable samples say that it is over."""
+    """An alarm stays until enough measurable samples end it."""
     alarm = AgreementAlarm(AlarmOptions(window=5, residual_above=LINE))
     added(alarm, *[sample(ratio=0.4)] * 5)
     assert not any(added(alarm, *[sample(ratio=0.4, **SHARP)] * 20))

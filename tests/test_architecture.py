@@ -25,11 +25,11 @@ L3  workers/
 L4  daemon/
 L5  checks/  web/  commands/  cli  __main__
 """
-"""From the ground up: a module imports only what stands before it here, by layer and order."""
+"""From the ground up: a module imports only what is before it here, by layer and order."""
 
 PACKAGES = {
-    "logs": "plain events event_description operator_event_keys model_event_keys"
-    " web_event_keys event_keys logs repeats",
+    "logs": "plain events operator_event_keys model_event_keys"
+    " web_event_keys image_event_keys event_keys logs repeats",
     "files": "owner remote fingerprint patterns sidecars attributes name_faults objects"
     " objects.address disk_errors access atomic beneath digest lease mounts free_space"
     " mounted_roots preview_layout previews rotated objects.outage objects.client objects.bucket"
@@ -75,9 +75,9 @@ PACKAGES = {
     "commit": "portable names interface place side_by_side syncs destination stale source results"
     " relocate sidecars local_folder local_place remote places ownership disposal shards adoption"
     " publication disposer committer emptied reason_files quarantine ages retention",
-    "daemon": "throughput signals systemd snapshot state_outage context attempts agreement_samples"
+    "daemon": "signals systemd snapshot state_outage context attempts report agreement_samples"
     " preview_upkeep early_reads only_new engine_faults intended_pauses registrar_interface"
-    " folder_plan folder lost_attempts overview roots refused_sources store_upkeep emptied_folders"
+    " folder_plan folder lost_attempts overview roots refused_sources store_upkeep"
     " results outcomes pending_results assignment maintenance content_comparison registrar writers"
     " dispatcher_config folder_upkeep dispatcher history status image_history hook_runs hooked_log"
     " settings_values worker_settings engine assembly run_mode operations daemon",
@@ -99,6 +99,7 @@ IMPORTERS = {
         "sharpend.imaging.containers.jpeg",
         "sharpend.imaging.containers.jpegpixels",
         "sharpend.imaging.containers.jxl",
+        "sharpend.imaging.containers.jxlframes",
         "sharpend.imaging.containers.png",
         "sharpend.imaging.containers.pngpixels",
         "sharpend.imaging.containers.riff",
@@ -158,12 +159,12 @@ degradations  mixture blur camera reduction photo registry
 training  losses recipe record progress signals distributed split dataset batches
 training  image_checks architectures checkpoint origin teacher models labels parts windows pool
 training  crops step learner precision loop
-evaluation  pixel_error bench speed scores sets unsharp lineup partial measurements tables
+evaluation  bench speed scores sets unsharp lineup partial measurements tables
 evaluation  contact_sheet
 evaluation.matrix  cells harm roc cell_masks comparison means real_harm real_photos sheets tables
 evaluation.matrix  targets result
 evaluation  front
-evaluation.agreement  softness samples thresholds streams
+evaluation.agreement  samples thresholds streams
 evaluation.mos  protocol study order votes raters forms pages app stimuli ratings screening
 evaluation.mos  intervals results tables
 publishing  matrix_section model_card rewriting weights_card calibration
@@ -171,7 +172,7 @@ figures  canvas curves front scene drawing diagram pair opinions
 commands  options calibrate matrix evaluate alarm degrade export figure label line pool prepare
 commands  train mos
 """
-"""Packages of the trainer from the ground up: a module imports only what stands before it."""
+"""Packages of the trainer from the ground up: a module imports only what is before it."""
 
 MOST_PACKAGES = 15
 LOOSE = {"__main__", "attempt", "backoff", "cli", "errors", "machine", "policies", "task"}
@@ -292,7 +293,7 @@ def test_every_module_has_a_place() -> None:
 
 
 def test_imports_go_down_only() -> None:
-    """A module sees only what stands before it, so no cycle can be."""
+    """A module imports only what is before it, so that there is no cycle."""
     above = {module: ours(module) - set(IN_ORDER[:at]) for at, module in enumerate(IN_ORDER)}
     assert {module: names for module, names in above.items() if names} == {}
 
@@ -355,18 +356,18 @@ def test_docstrings_name_their_subject() -> None:
 
 
 @pytest.mark.parametrize("dependency", sorted(IMPORTERS))
-def test_one_door_per_dependency(dependency: str) -> None:
+def test_a_dependency_is_imported_by_its_own_modules_alone(dependency: str) -> None:
     """A dependency is imported by its own modules and nowhere else, and is imported there."""
     importers = {
         module
         for module in EVERYTHING
         if any(name.split(".")[0] == dependency for name in imports(module))
     }
-    importers = IMPORTERS[dependency]
+    allowed = IMPORTERS[dependency]
     strangers = {
         module
         for module in importers
-        if not any(module == door or module.startswith(f"{door}.") for door in importers)
+        if not any(module == one or module.startswith(f"{one}.") for one in allowed)
     }
     assert strangers == set()
     assert importers
@@ -380,7 +381,7 @@ def test_nothing_is_unpickled() -> None:
 
 
 @pytest.mark.parametrize("package", ["sharpend.model", "sharpend.imaging"])
-def test_the_lower_rooms_stand_alone(package: str) -> None:
+def test_lower_packages_need_no_logger_and_no_settings(package: str) -> None:
     """Models and images need no logger, no settings and no watcher, not even indirectly."""
     for module in (name for name in SHARPEND if name.startswith(package)):
         behind = {name.split(".")[0] for name in everything_behind(module)}

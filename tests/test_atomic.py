@@ -45,7 +45,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_replaced_file_is_whole(tmp_path: Path) -> None:
-    """The new content stands under the name, and no temporary file is left."""
+    """The new content is under the name, and no temporary file is left."""
     target = tmp_path / "status.json"
     target.write_bytes(b"old")
     with atomic.replacing(target) as file:
@@ -132,7 +132,7 @@ def test_rename_refuses_a_taken_name(tmp_path: Path, taken_by: str) -> None:
     assert (tmp_path / "a").read_bytes() == b"1"
 
 
-def test_missing_source_is_told(tmp_path: Path) -> None:
+def test_missing_source_is_reported(tmp_path: Path) -> None:
     """Errors of the system call come through with their number."""
     with opened(tmp_path) as fd, pytest.raises(FileNotFoundError):
         atomic.rename_without_clobbering(fd, b"a", fd, b"b")

@@ -85,7 +85,7 @@ def test_a_file_system_without_attributes_is_no_fault_of_the_image(
         assert bench.made.stat().st_size == outcome.fingerprint.size > 0
 
 
-def test_a_file_system_with_little_room_for_attributes_takes_some(
+def test_a_file_system_with_little_space_for_attributes_takes_some(
     attributes: Path, networks: Networks, worker: Pipeline
 ) -> None:
     """ext4 keeps one block of a file, and says of more of them that the disk is full."""
@@ -103,7 +103,7 @@ def test_a_file_system_with_little_room_for_attributes_takes_some(
         assert outcome.notes == (f"{20 - made} extended attributes were not copied",)
 
 
-def test_what_has_no_room_is_left_and_told(attributes: Path) -> None:
+def test_what_has_no_space_is_left_and_reported(attributes: Path) -> None:
     """The bound holds for names and values together; smaller ones still come along."""
     path = attributes / "a"
     path.touch()

@@ -92,7 +92,7 @@ def test_linked_folder_is_not_entered(root: bytes, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "dangling link", "fifo"])
-def test_a_taken_place_of_a_folder_is_told(root: bytes, kind: str) -> None:
+def test_a_taken_place_of_a_folder_is_reported(root: bytes, kind: str) -> None:
     """The image is refused with what is to be moved away, and where."""
     place = os.path.join(root, b"sub")
     match kind:
@@ -124,7 +124,7 @@ def test_folders_are_made(root: bytes, tmp_path: Path) -> None:
             assert os.fstat(fd).st_ino == (tmp_path / "in/a/c/d").stat().st_ino
 
 
-def test_what_was_made_is_told_and_nothing_else(root: bytes, tmp_path: Path) -> None:
+def test_what_was_made_is_reported_and_nothing_else(root: bytes, tmp_path: Path) -> None:
     """Only folders that did not exist are given to `made`, each before the next below it."""
     told: list[int] = []
 

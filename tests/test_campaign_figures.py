@@ -1,4 +1,4 @@
-"""What a campaign keeps and tells: lines, a file that it goes on from, a table."""
+"""What a campaign keeps and reports: lines, a file that it goes on from, a table."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def broken_down(_rig: Rig, _rounds: int, _finding: Finding) -> None:
 
 
 def test_a_missed_target_is_a_violation() -> None:
-    """It is told in the scenario's lines, with the worst recovery."""
+    """It is reported in the scenario's lines, with the worst recovery."""
     scenario = Scenario("7", "a fault", "recovery < 5 s", violated, 20, 2)
     kept = record.entry(scenario, tried(scenario, 20), 9.0)
     assert kept.line == (

@@ -66,7 +66,7 @@ def sample(ratio: float, *, ms: float = 4.0) -> CanarySample:
 # Figures
 
 
-def test_both_models_are_told() -> None:
+def test_both_models_are_reported() -> None:
     """Agreement, speed and difference stand beside those of the model in use."""
     canary = beside("lite", LINES)
     assert canary.figures()["n"] == 0
@@ -110,7 +110,7 @@ def test_one_that_is_worse_than_its_card_lets_expect_is_low() -> None:
 
 
 def test_models_without_common_kinds_are_not_compared() -> None:
-    """The quotient is told, and nothing concluded; nor from crops that one cannot be judged by."""
+    """The quotient is reported, not judged; crops that are not measurable for one are left out."""
     assert quotient_threshold({"g1": 0.1}, {"x4": 0.1}) is None
     assert quotient_threshold({}, {}) is None
     paired = PairedAlarm(LINES, replace(LINES, measurable_from=1e9), 0.5)
@@ -290,7 +290,7 @@ def finish(shop: Shop, name: str, **staged: Any) -> Task:  # noqa: ANN401 - of a
     return task
 
 
-def test_a_bad_canary_is_told_and_harms_nothing(shop: Shop) -> None:
+def test_a_bad_canary_is_reported_and_harms_nothing(shop: Shop) -> None:
     """One event when its alarm is raised, one when it is cleared; health is that of the folder."""
     for number in range(2 * FEWEST_SAMPLES):
         task = finish(shop, f"{number}.png", canary=sample(0.9))

@@ -15,7 +15,7 @@ from sharpend.attempt import Staged
 from sharpend.daemon import assembly
 from sharpend.daemon.agreement_samples import Measurements
 from sharpend.daemon.engine import LoadedWorkers
-from sharpend.daemon.throughput import Throughput
+from sharpend.daemon.report import Throughput
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.imaging.files import save_png
 from sharpend.logs.events import Event
@@ -26,8 +26,7 @@ from sharpend.task import Options, Task
 from sharpend.workers.loading import HealthyRatio, LoadedModel
 from sharpend.workers.pipeline import Pipeline
 from tests.fakes import FakePool, ListLog
-from trainer.evaluation.agreement.samples import with_noise
-from trainer.evaluation.agreement.softness import softenings
+from trainer.evaluation.agreement.samples import softenings, with_noise
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,7 +90,7 @@ def canary_of(model: str, damage: str, folder: Path) -> Path:
 
 
 def loaded(model: str) -> LoadedModel:
-    """Facts about a model, as a worker tells them."""
+    """Facts about a model, as a worker reports them."""
     card = weights.load(model).card
     return LoadedModel(
         card.name,

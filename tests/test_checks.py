@@ -138,7 +138,7 @@ def test_sources_that_cannot_go() -> None:
 
 
 def test_what_is_worth_a_note() -> None:
-    """Unreadable images, an output for everybody, and more images than room."""
+    """Unreadable images, an output for everybody, and more images than space."""
     assert notes(examined(content=Content(1, 1, 9, unreadable=["/srv/in/a.png"]))) == ["input"]
     assert notes(examined(path_facts={"out": sighted("/srv/out", mode=0o777)})) == ["output"]
     assert notes(examined(path_facts={"out": sighted("/srv/out", mode=0o1777)})) == []
@@ -226,7 +226,7 @@ def test_a_sticky_folder_gives_nothing_away(tree: Path, monkeypatch: pytest.Monk
 
 @needs_root
 def test_a_user_is_asked_with_its_own_rights(tree: Path) -> None:
-    """Root asks as the daemon's user: what that user cannot see or take is what is told."""
+    """Root asks as the daemon's user: what that user cannot see or take is reported."""
     top = tree
     while top != top.parent:  # pytest's own folders are root's alone; any user may pass through
         top.chmod(top.stat().st_mode | 0o011)
@@ -313,7 +313,7 @@ def test_inotify_limits_name_their_sysctl(watched: list[int], change: list[str])
 
 
 def test_the_state_directory() -> None:
-    """It must be writable by the daemon and by nobody else, and have some room."""
+    """It must be writable by the daemon and by nobody else, and have some space."""
 
     def found(*, made_by_unit: bool = False, **changes: Any) -> list[Any]:  # noqa: ANN401 - as sighted
         one = sighted("/var/s", **{"mode": 0o750} | changes)

@@ -113,7 +113,7 @@ def changes(found: Sequence[Finding]) -> list[str]:
 
 
 def test_folders_that_the_unit_keeps_away_are_faults(tmp_path: Path) -> None:
-    """Each is told once and how to open it; what is only read may be read-only."""
+    """Each is reported once, with how to open it; what is only read may be read-only."""
     used = made(ReadWritePaths=f"-/away {tmp_path}")
     found = list(
         unit.sandbox(

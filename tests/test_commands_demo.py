@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.conftest import Networks
 
 
-def test_a_folder_without_pictures_is_told(
+def test_a_folder_without_pictures_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Without an image there is nothing to show: exit 66 and one line."""

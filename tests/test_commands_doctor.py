@@ -73,7 +73,7 @@ def test_faults_have_their_status(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_a_daemon_that_holds_the_ledger_is_seen(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The lock tells, whatever the status file says."""
+    """The lock decides, whatever the status file says."""
     config = configured(tmp_path)
     assert diagnosed(config, capsys)[1]["daemon"]["level"] == "ok"
     holder = lock(tmp_path / "state")

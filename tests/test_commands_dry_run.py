@@ -74,10 +74,10 @@ def test_each_input_and_what_it_comes_to(
     assert how_long.startswith("duration unknown")
 
 
-def test_earlier_work_tells_how_long(
+def test_earlier_work_gives_the_duration(
     networks: Networks, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Half a megapixel takes a second at the half megapixel a second that the ledger tells of."""
+    """Half a megapixel takes a second at the half megapixel a second that the ledger reports."""
     history(tmp_path, pictures=11)
     drop(tmp_path / "in", "a.png", height=500, width=1000)
     *_, how_long = told(configured(tmp_path, networks.student), capsys)
@@ -126,7 +126,7 @@ def test_an_empty_folder_has_nothing_to_do(
 def test_a_ledger_that_cannot_be_read_is_said(
     networks: Networks, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nobody is told that finished images would be sharpened again, as by an older ledger."""
+    """Nobody is informed that finished images would be sharpened again, as by an older ledger."""
     history(tmp_path, pictures=1)
     drop(tmp_path / "in", "a.png")
     with sqlite3.connect(tmp_path / "state/ledger.db") as ledger:

@@ -179,7 +179,7 @@ def test_how_sharp_it_is(capsys: pytest.CaptureFixture[str], blur_px: float, wor
 def test_what_would_pass_untouched(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With `skip_sharp` a sharp image would be passed on, unless a policy stands against it."""
+    """With `skip_sharp` a sharp image would be passed on, unless a policy is against it."""
     monkeypatch.setenv("SHARPEND_MODEL__SKIP_SHARP", "true")
     Image.fromarray(data.astronaut()[:256, 100:356]).save("a.png")  # type: ignore[no-untyped-call]
     _, (told,) = inspected(capsys, "a.png")
@@ -192,7 +192,7 @@ def test_what_would_pass_untouched(
     assert "pictures.metadata = strip changes its bytes" in told["notes"][0]
 
 
-def test_our_record_is_told_to_people(capsys: pytest.CaptureFixture[str]) -> None:
+def test_our_record_is_shown_to_people(capsys: pytest.CaptureFixture[str]) -> None:
     """Which version and model made it, of what."""
     main(["inspect", save("a.jpg", xmp=PACKET)])
     told = capsys.readouterr().out
@@ -200,10 +200,10 @@ def test_our_record_is_told_to_people(capsys: pytest.CaptureFixture[str]) -> Non
     assert f"  input {'3' * 64}\n" in told
 
 
-def test_a_refusal_is_told_with_its_reason_and_setting(
+def test_a_refusal_is_reported_with_its_reason_and_setting(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the limits that are set; exit 65, and the other files are told of all the same."""
+    """By the limits that are set; exit 65, and the other files are reported all the same."""
     monkeypatch.setenv("SHARPEND_LIMITS__MAX_MEGAPIXELS", "0.0001")
     path = save("a.png")
     status, (refused, other) = inspected(capsys, path, path)
@@ -226,7 +226,7 @@ def test_what_is_no_picture_is_refused(capsys: pytest.CaptureFixture[str], tmp_p
     assert [each["reason"] for each in told] == ["not_an_image", "not_a_regular_file"]
 
 
-def test_a_missing_file_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Exit 66, whatever the others are."""
     (tmp_path / "text").write_text("")
     status, told = inspected(capsys, "away.jpg", "text", save("a.png"))
@@ -238,7 +238,7 @@ def test_a_missing_file_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Pa
 
 
 def test_a_short_density_is_no_density(capsys: pytest.CaptureFixture[str]) -> None:
-    """A JFIF segment that ends early is told of as absent, and the image is taken."""
+    """A JFIF segment that ends early is reported as absent, and the image is taken."""
     name = save("a.jpg")
     data = Path(name).read_bytes()
     length = int.from_bytes(data[4:6])
@@ -252,7 +252,7 @@ CASES = Path(__file__).parent / "data/cases"
 
 
 @pytest.mark.parametrize(("policy", "status"), [("keep", 0), ("refuse", 65)])
-def test_losses_are_told_before_they_happen(
+def test_losses_are_reported_before_they_happen(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, policy: str, status: int
 ) -> None:
     """With the verdict that `pictures.losses` gives."""

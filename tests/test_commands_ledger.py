@@ -59,7 +59,7 @@ class Records:
         return job
 
     def finish(self, name: str) -> None:
-        """An input whose output stands."""
+        """An input whose output is in place."""
         job = self.claimed(name)
         self.ledger.stage(job, Product(os.fsencode(name), job.fingerprint))
         self.ledger.finish(job, NOW_S)
@@ -126,7 +126,7 @@ def test_retry_puts_a_moved_source_back(records: Records, source: SourcePolicy) 
 
 
 def test_retry_never_takes_a_place(records: Records, capsys: pytest.CaptureFixture[str]) -> None:
-    """A moved source stays in quarantine where another file has its name; exit 65, told why."""
+    """A moved source stays in quarantine where another file has its name; exit 65 and the cause."""
     reason = records.refuse("a.png", SourcePolicy.DELETE)
     (records.base / "in" / "a.png").write_text("new")
     assert records.retry() == ExitCode.SOME_QUARANTINED

@@ -68,7 +68,7 @@ def test_output_mirrors_the_input(shop: CommitShop) -> None:
 
 
 def test_deleted_source(shop: CommitShop) -> None:
-    """With `source = "delete"` the input goes once its output stands."""
+    """With `source = "delete"` the input goes once its output is in place."""
     shop.to = replace(shop.to, source=SourcePolicy.DELETE)
     shop.run()
     assert (shop.files("in"), shop.files("out")) == ({}, {"a/x.png": b"sharp photo"})
@@ -102,7 +102,7 @@ def test_a_source_that_has_more_than_its_output_stays_for_good(shop: CommitShop,
 
 
 def test_what_is_done_again_with_losses_accepted_is_deleted(shop: CommitShop) -> None:
-    """`sharpend retry --all` is the way to let go of a source that was kept."""
+    """`sharpend retry --all` is the way to dispose of a source that was kept."""
     shop.to = replace(shop.to, source=SourcePolicy.DELETE)
     job = shop.claim()
     shop.commit(job, shop.work(job, LOST))
@@ -141,7 +141,7 @@ def across_disks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_next_picture_of_that_name_is_another_one(
     shop: CommitShop, source: SourcePolicy, existing: ExistingPolicy
 ) -> None:
-    """Where sources are let go, the only trace of an image is never replaced by the next."""
+    """Where sources are disposed of, the only trace of an image is never replaced by the next."""
     shop.to = replace(shop.to, source=source, existing=existing)
     outputs = {}
     for number, name in enumerate(["a/x.png", "a/x-2.png", "a/x-3.png"]):
@@ -401,7 +401,7 @@ def test_two_inputs_with_one_output_name(shop: CommitShop, policy: ExistingPolic
 
 
 def test_skipped_before_the_work(shop: CommitShop) -> None:
-    """With `existing = "skip"` nothing is computed, and the source is never let go."""
+    """With `existing = "skip"` nothing is computed, and the source is never disposed of."""
     shop.to = replace(shop.to, existing=ExistingPolicy.SKIP, source=SourcePolicy.DELETE)
     (shop.home / "out/a").mkdir()
     (shop.home / "out/a/x.png").write_bytes(b"foreign")
@@ -414,7 +414,7 @@ def test_skipped_before_the_work(shop: CommitShop) -> None:
 
 @pytest.mark.parametrize("policy", ExistingPolicy)
 def test_nothing_to_skip(shop: CommitShop, policy: ExistingPolicy) -> None:
-    """Where no foreign file stands there is work to do."""
+    """Where there is no foreign file there is work to do."""
     shop.to = replace(shop.to, existing=policy)
     assert isinstance(shop.prepare(shop.claim()), Prepared)
     assert shop.state() is State.RUNNING
@@ -546,7 +546,7 @@ def test_unmounted_output_root(shop: CommitShop, *, replaced: bool) -> None:
 def test_archive_fault_is_made_good_later(
     shop: CommitShop, monkeypatch: pytest.MonkeyPatch, source: SourcePolicy
 ) -> None:
-    """The output stands; a disposal that fails is repeated when the folder resumes."""
+    """The output is in place; a disposal that fails is repeated when the folder resumes."""
     shop.to = replace(shop.to, source=source)
     with monkeypatch.context() as patched:
         patched.setattr("sharpend.commit.local_place.relocate", failing(errno.ENOSPC))

@@ -226,7 +226,7 @@ def test_a_collision_within_a_group_is_refused(shop: CommitShop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("hands", "source", "folders", "most"),
+    ("workers", "source", "folders", "most"),
     [
         (2, SourcePolicy.KEEP, 4, 2.5),
         (MAX_GROUP, SourcePolicy.KEEP, 4, 0.2),
@@ -235,10 +235,10 @@ def test_a_collision_within_a_group_is_refused(shop: CommitShop) -> None:
     ],
 )
 def test_a_busy_daemon_waits_for_the_disk_once_in_many_images(
-    tmp_path: Path, hands: int, source: SourcePolicy, folders: int, most: float
+    tmp_path: Path, workers: int, source: SourcePolicy, folders: int, most: float
 ) -> None:
-    """Claims and sub-folders included; with few hands, what they finish at once is together."""
-    assert 0 < cost(tmp_path, 3 * MAX_GROUP, hands, source, folders).waits <= most
+    """Claims and sub-folders included; with few workers, what they finish at once is together."""
+    assert 0 < cost(tmp_path, 3 * MAX_GROUP, workers, source, folders).waits <= most
 
 
 @pytest.mark.parametrize("source", [SourcePolicy.ARCHIVE, SourcePolicy.DELETE])

@@ -79,7 +79,7 @@ def test_the_settings_and_the_volumes_are_the_same_folders() -> None:
 
 
 def test_a_stop_waits_longer_than_the_daemon_drains() -> None:
-    """Compose and the documented command grant the images in work their time."""
+    """Compose and the documented command grant the images in progress their time."""
     (grace,) = re.findall(r"stop_grace_period: (\d+)s", TEXTS["compose.yaml"])
     (asked,) = re.findall(r"--stop-timeout (\d+)", TEXTS["README.md"])
     assert min(int(grace), int(asked)) > DRAIN_S

@@ -1,7 +1,7 @@
 """Hundreds of files that other programs made, through the real command, seen by other programs.
 
 Each is written or refused with a reason, as the table of recipes says, and what is written differs
-from its source in its sharpness alone. The fields that cannot stay as they are stand in a list.
+from its source in its sharpness alone. The fields that cannot stay as they are are in a list.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Run:
         return self.base / "out" / recipe.name
 
     def fate(self, recipe: Recipe) -> str:
-        """What became of it: taken, unchanged, a reason, or that nothing was told."""
+        """What became of it: taken, unchanged, a reason, or that nothing was reported."""
         line = self.told.get(recipe.name)
         if line is None:
             return "nothing was told of it"
@@ -449,7 +449,7 @@ def has_metadata(recipe: Recipe) -> bool:
 
 
 def test_strip_leaves_profile_density_and_orientation(corpus: Corpus, tmp_path: Path) -> None:
-    """With `metadata=strip` nothing tells of camera, place or author."""
+    """With `metadata=strip` nothing names camera, place or author."""
     chosen = [recipe for recipe in corpus.made if recipe.fate == TAKEN and has_metadata(recipe)]
     run = ran(corpus, chosen, tmp_path, strength=0, policy="metadata=strip")
     assert run.status == 0, run.said
@@ -473,7 +473,7 @@ def test_strip_leaves_profile_density_and_orientation(corpus: Corpus, tmp_path: 
 
 
 def test_strip_gps_takes_the_place_only(corpus: Corpus, tmp_path: Path) -> None:
-    """With `metadata=strip-gps` no field speaks of GPS, and every other field is as it was."""
+    """With `metadata=strip-gps` no field mentions GPS, and every other field is as it was."""
     chosen = [recipe for recipe in corpus.made if recipe.fate == TAKEN and has_metadata(recipe)]
     run = ran(corpus, chosen, tmp_path, strength=0, policy="metadata=strip-gps")
     assert run.status == 0, run.said
@@ -507,7 +507,7 @@ def test_thumbnails(corpus: Corpus, tmp_path: Path, policy: str) -> None:
 
 
 def test_the_tools_are_named() -> None:
-    """A recipe names its tools, so that what is missing is skipped and told."""
+    """A recipe names its tools, so that what is missing is skipped and reported."""
     assert Recipe("x.jpg", "cjpeg a | jpegtran -x && no-such-tool b > $out").tools == {
         *("cjpeg", "jpegtran", "no-such-tool")
     }

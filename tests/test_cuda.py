@@ -99,7 +99,7 @@ def test_graphs_of_the_latest_shapes_are_kept() -> None:
 
 @needs_cuda
 def test_auto_chooses_by_measurement() -> None:
-    """A trial on the GPU tells times and likeness of both short types."""
+    """A trial on the GPU reports times and likeness of both short types."""
     chosen = place(weights.load("base-photo"), replace(CUDA, precision="auto"))
     assert chosen.trial is not None
     assert {form.precision for form in chosen.trial.others} == {"float16", "bfloat16"}

@@ -103,8 +103,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         manager.close()
 
 
-def test_it_tells_that_it_is_ready(service: Service) -> None:
-    """The service manager hears READY=1 with a line of status, after `daemon.ready`."""
+def test_it_reports_that_it_is_ready(service: Service) -> None:
+    """The service manager receives READY=1 with a line of status, after `daemon.ready`."""
     ready = service.ready
     assert (ready["model"], ready["workers"], ready["folders"]) == ("student", 1, ["first"])
     status = next(field for field in service.manager.wait_for("READY=1") if "STATUS=" in field)

@@ -81,7 +81,7 @@ def lines(page: str) -> Iterator[list[str]]:
 
 
 def words(line: str) -> list[str]:
-    """A shell's words, without a prompt and what stands before the program."""
+    """A shell's words, without a prompt and what is before the program."""
     try:
         found = shlex.split(line, comments=True)
     except ValueError:  # an apostrophe: no command line
@@ -302,5 +302,5 @@ def test_the_reference_is_complete() -> None:
 
 
 def test_each_package_of_ci_is_known_by_what_it_brings() -> None:
-    """The list in `.ci/run` and the table that tells what is missing are the same packages."""
+    """The list in `.ci/run` and the table that reports what is missing are the same packages."""
     assert sorted(packages()) == sorted(PROVIDES)

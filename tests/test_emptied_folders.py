@@ -68,7 +68,7 @@ def test_emptied_folders_go_with_those_above_them(shop: CommitShop) -> None:
 
 
 def test_what_is_not_empty_stays(shop: CommitShop) -> None:
-    """Whatever lies there: a sidecar, a hidden file, a link, an image that waits."""
+    """Whatever is there: a sidecar, a hidden file, a link, an image that waits."""
     take(shop, "a/x.png", "b/x.png", "c/x.png", "d/e/x.png")
     (shop.home / "in/a/notes.txt").touch()
     (shop.home / "in/b/.hidden").touch()

@@ -64,7 +64,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, networks: Networks) -> Iterator[World]:
-    """One daemon for the module; images lay in its folders before it started."""
+    """One daemon for the module; images were in its folders before it started."""
     base = tmp_path_factory.mktemp("world")
     folders = [
         {"input": base / "inbox", "output": base / "outbox", "settle_s": 0.1},
@@ -100,7 +100,7 @@ def finished(daemon: Daemon, path: str) -> Any:  # noqa: ANN401 - JSON
 
 
 def test_what_lay_there_is_done(world: World) -> None:
-    """Files that lie in any folder, at any depth, before the daemon starts are sharpened."""
+    """Files in any folder, at any depth, from before the daemon's start are sharpened."""
     places = [("inbox", "early.png"), ("inbox", "deep/down/early.png"), ("second", "early.png")]
     for folder, path in places:
         world.daemon.wait_for("image.finished", folder=folder, path=path)

@@ -88,13 +88,13 @@ def test_no_step_of_the_promise_is_skipped(state: State, to: State) -> None:
     assert to not in MOVES[state]
 
 
-def test_a_source_goes_only_after_its_output_stands() -> None:
+def test_a_source_goes_only_after_its_output_is_in_place() -> None:
     """Every way to DISPOSED leads through DONE, and every way to DONE through STAGED."""
     assert [state for state, to in MOVES.items() if State.DISPOSED in to] == [State.DONE]
     assert [state for state, to in MOVES.items() if State.DONE in to] == [State.STAGED]
 
 
-def test_values_are_told_apart() -> None:
+def test_values_are_distinguished() -> None:
     """Another size, time or inode is another file."""
     for changed in (Fingerprint(9, 2, 3), Fingerprint(1, 9, 3), Fingerprint(1, 2, 9)):
         assert changed != PRINT

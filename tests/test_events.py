@@ -100,7 +100,7 @@ def test_libraries_are_logged_as_described() -> None:
     ],
 )
 def test_what_is_not_described_is_found(change: dict[str, str]) -> None:
-    """An unknown event, level or key, or a value of another type, is told."""
+    """An unknown event, level or key, or a value of another type, is reported."""
     line = {"event": "daemon.draining", "level": "info", "timestamp": "now", "running": 1}
     assert undescribed(line) == []
     assert len(undescribed(line | change)) == 1
@@ -112,7 +112,7 @@ def test_the_page_has_the_reference() -> None:
 
 
 def test_all_types_are_used() -> None:
-    """No type stands in the list that no key has."""
+    """Each type of the list is that of a key."""
     texts = [text for one in DESCRIBED.values() for text in one.keys.values()]
     used = {name for text in texts for name in re.split("[:,]", text, maxsplit=1)[0].split(" or ")}
     assert used == set(JSON_TYPES)

@@ -1,4 +1,4 @@
-"""Which mount a folder lies on."""
+"""Which mount a folder is on."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ broken line
     ],
 )
 def test_longest_and_last_mount_wins(path: bytes, expected: Mount) -> None:
-    """A path lies on the deepest mount above it, and on the last of several on one point."""
+    """A path is on the deepest mount above it, and on the last of several on one point."""
     assert find_mount(path, TABLE)[:2] == expected[:2]
 
 

@@ -166,7 +166,7 @@ def test_the_digest_of_options_that_nobody_touched_stays() -> None:
 
 
 def test_what_settled_is_queued(shop: Shop) -> None:
-    """A settled file is in the ledger, told of, and not taken twice."""
+    """A settled file is in the ledger, reported, and not taken twice."""
     shop.take()
     shop.settle()
     assert shop.count(State.RUNNING) == 1
@@ -182,7 +182,7 @@ def test_other_files_are_counted(shop: Shop) -> None:
     assert shop.pool.submitted == []
 
 
-def test_polling_is_told_once(shop: Shop) -> None:
+def test_polling_is_reported_once(shop: Shop) -> None:
     """Why a folder is polled is said once, not with each look."""
     shop.settle()
     assert shop.log.of(Event.FOLDER_POLLED) == [{"folder": "in", "reason": "configured"}]
@@ -367,7 +367,7 @@ def bare(shop: Shop) -> Folder:
 
 
 def test_a_pause_of_the_whole_store_is_not_logged_again(shop: Shop) -> None:
-    """The folder is silent while the store is out, and tells of a fault that is left after it."""
+    """The folder is silent while the store is out, and reports a fault that is left after it."""
     folder = bare(shop)
     upkeep, log = folder._upkeep, folder._log
     assert isinstance(upkeep, NoUpkeep)
@@ -440,7 +440,7 @@ def test_a_new_fault_begins_anew(shop: Shop) -> None:
 
 
 def test_a_refusal_goes_when_its_file_changes(shop: Shop) -> None:
-    """A refused file that changed is told once, its reason file is deleted, and it counts once."""
+    """A refused file that changed has one event, its reason file is deleted, and it counts once."""
     path = shop.take("a.png", content=b"half")
     shop.pool.fail(Failure.REFUSED, Reason.TRUNCATED)
     shop.conclude()
@@ -456,7 +456,7 @@ def test_a_refusal_goes_when_its_file_changes(shop: Shop) -> None:
     assert (shop.count(State.QUARANTINED), shop.count(State.RUNNING)) == (0, 1)
 
 
-def test_a_file_that_changes_in_work_is_told_by_name(shop: Shop) -> None:
+def test_a_file_that_changes_in_work_is_reported_by_name(shop: Shop) -> None:
     """It is `image.changed`, not `image.vanished`, and waits for longer."""
     shop.take("a.png")
     judged = shop.pool.tasks[0].fingerprint

@@ -53,7 +53,7 @@ def tell(**figures: float) -> None:
 
 
 def test_a_full_output(networks: Networks, tmp_path: Path) -> None:
-    """A full output pauses its folder, spends no attempt, and is worked on when it has room."""
+    """A full output pauses its folder, spends no attempt, and is worked on when it has space."""
     folders: list[dict[str, object]] = [
         {"input": tmp_path / "in", "output": tmp_path / "disk" / "out", "settle_s": 0.1},
         {"input": tmp_path / "other", "output": tmp_path / "other-out", "settle_s": 0.1},
@@ -166,7 +166,7 @@ def test_a_start_on_a_full_state(networks: Networks, tmp_path: Path) -> None:
 def test_a_full_quarantine(
     networks: Networks, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A reason that cannot be written, on a disk of its own, is written when there is room."""
+    """A reason that cannot be written, on a disk of its own, is written when there is space."""
     config = configured(tmp_path, networks.student)
     state = tmp_path / "state"
     state.mkdir()

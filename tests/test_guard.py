@@ -89,7 +89,7 @@ def test_a_state_directory_is_not_made_at_an_empty_mount_point(place: Path) -> N
 
 
 def test_accept_knows_its_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A name that is not in the ledger is a mistake, and told with those that are."""
+    """A name that is not in the ledger is a mistake, and reported with those that are."""
     with open_ledger(tmp_path) as ledger:
         ledger.folder("in", b"/in", b"/out")
         ledger.record_root("in", b"/archive", "{}")

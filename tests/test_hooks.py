@@ -1,4 +1,4 @@
-"""Hooks: programs and addresses that are told of events."""
+"""Hooks: programs and addresses that are informed of events."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 POLL_S = 0.01
-"""How soon the server notices that it is to stop; half a second unless told."""
+"""How soon the server notices that it is to stop; half a second by default."""
 WRITE = "import sys; open(sys.argv[1], 'wb').write(sys.stdin.buffer.read())"
 SLEEP = "import time; time.sleep(600)"
 
@@ -50,7 +50,7 @@ def run_of(hook: Hook, body: bytes = b"{}\n") -> Run:
     return run
 
 
-def test_a_program_is_told_the_line_of_the_log(tmp_path: Path) -> None:
+def test_a_program_gets_the_line_of_the_log(tmp_path: Path) -> None:
     """JSON on its standard input: the event, its keys and the folder's paths."""
     log, out = ListLog(), tmp_path / "told"
     hooked = HookedLog(log, [python(WRITE, out)], {"in": (b"/the/in", b"/the/out")})
@@ -96,13 +96,13 @@ def test_a_program_starts_without_a_shell_and_with_little(
         ("import sys; sys.stdin.close()", 0, ""),
     ],
 )
-def test_the_exit_status_is_told(code: str, status: int, message: str) -> None:
-    """Also where the program does not read what it is told."""
+def test_the_exit_status_is_reported(code: str, status: int, message: str) -> None:
+    """Also where the program does not read its input."""
     run = run_of(python(code), b" " * 200_000)
     assert (run.status, run.message) == (status, message)
 
 
-def test_a_program_that_is_missing_is_told() -> None:
+def test_a_program_that_is_missing_is_reported() -> None:
     """It ends that run alone."""
     run = run_of(Hook(1, "image.finished", ("/no/such/program",)))
     assert run.status is None
@@ -123,7 +123,7 @@ def test_a_program_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> No
 
 
 def test_a_full_queue_holds_up_nobody_and_drops_are_counted() -> None:
-    """What does not fit, or waits at the stop, is told with its number."""
+    """What does not fit, or waits at the stop, is reported with its number."""
     log = ListLog()
     hooked = HookedLog(log, [python(SLEEP)], {})
     for _ in range(MOST_WAITING + 50):
@@ -137,7 +137,7 @@ def test_a_full_queue_holds_up_nobody_and_drops_are_counted() -> None:
 
 
 def test_a_reload_lets_hooks_go_on(tmp_path: Path) -> None:
-    """What was queued before is done, and told by the log that follows."""
+    """What was queued before is done, and reported by the log that follows."""
     before, after, out = ListLog(), ListLog(), tmp_path / "told"
     hooked = HookedLog(before, [python(WRITE, out)], {})
     hooked.info(Event.IMAGE_FINISHED, folder="in")
@@ -193,14 +193,14 @@ def server(status: int) -> Iterator[tuple[str, list[bytes]]]:
     ],
 )
 def test_an_address_gets_a_post(status: int, message: str) -> None:
-    """Its status is told; a redirection is not followed."""
+    """Its status is reported; a redirection is not followed."""
     with server(status) as (url, sent):
         run = run_of(Hook(1, "image.finished", url=url), b'{"a": 1}\n')
     assert (run.status, run.message) == (status, message)
     assert sent == [b'{"a": 1}\n']
 
 
-def test_an_address_that_nobody_answers_is_told() -> None:
+def test_an_address_that_nobody_answers_is_reported() -> None:
     """No network is a failure of the run alone."""
     run = run_of(Hook(1, "image.finished", url="http://127.0.0.1:9/"))
     assert run.status is None
@@ -224,7 +224,7 @@ def test_a_batch_ends_when_the_queue_ran_empty(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_daemon_runs_its_hooks(tmp_path: Path) -> None:
-    """A real daemon tells of the end of a batch."""
+    """A real daemon reports the end of a batch."""
     config = configured(tmp_path, agreeing(tmp_path), log={"level": "debug"})
     told = tmp_path / "told"
     command = json.dumps([sys.executable, "-c", WRITE, str(told)])
@@ -266,7 +266,7 @@ def test_a_wrong_hook_is_refused(tmp_path: Path, table: str, line: str) -> None:
 
 
 def test_hooks_are_a_list_of_tables(tmp_path: Path) -> None:
-    """A single table is told how it is written."""
+    """For a single table the error says how it is written."""
     assert refusal(tmp_path, '[hook]\nevent = "x"\n') == [
         "FILE: hook: must be a list of tables: write [[hook]], not [hook]"
     ]

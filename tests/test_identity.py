@@ -267,7 +267,7 @@ def test_a_moved_input_is_recognised(place: Place, way: str) -> None:
     assert place.once(input=new).outcomes == {"sharpened": 1, "unchanged": 3}
 
 
-def test_move_tells_of_an_input(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+def test_move_records_an_input(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     """`sharpend move` keeps all states; the old path is none of the ledger's any more."""
     before = place.outputs()
     old, new = place.base / "in", place.base / "in-new"
@@ -281,7 +281,7 @@ def test_move_tells_of_an_input(place: Place, capsys: pytest.CaptureFixture[str]
     assert f"{old}: no folder of this state directory" in capsys.readouterr().err
 
 
-def test_move_tells_of_an_output(place: Place) -> None:
+def test_move_records_an_output(place: Place) -> None:
     """Outputs at another path are known: a changed input replaces its own, and none is doubled."""
     old, new = place.base / "out", place.base / "out-new"
     old.rename(new)
@@ -350,7 +350,7 @@ def test_a_lost_state_doubles_nothing(place: Place, capsys: pytest.CaptureFixtur
 
 
 def test_outputs_are_recognised_by_their_record(tmp_path: Path, networks: Networks) -> None:
-    """Where a copy lost the times, the provenance record tells of which input an output is."""
+    """Where a copy lost the times, the provenance record says which input an output is of."""
     place = Place(tmp_path, networks.student)
     drop(tmp_path / "in", "a.png")
     drop(tmp_path / "in", "b.png", seed=1)
@@ -366,7 +366,7 @@ def test_outputs_are_recognised_by_their_record(tmp_path: Path, networks: Networ
 
 
 def test_what_is_made_again_is_not_doubled(place: Place) -> None:
-    """Where nothing tells of an output but its bytes, the same bytes take its name."""
+    """Where nothing but its bytes identifies an output, the same bytes take its name."""
     shutil.rmtree(place.base / "state")
     for name in NAMES:
         os.utime(place.base / "out" / name)
@@ -385,7 +385,7 @@ def test_copies_of_sharp_images_are_not_doubled(tmp_path: Path, networks: Networ
     assert sorted(place.outputs()) == ["a.png"]
 
 
-def test_two_states_are_told_of_each_other(attributes: Path, networks: Networks) -> None:
+def test_two_states_are_reported_to_each_other(attributes: Path, networks: Networks) -> None:
     """Two installations with one output make each image once, and each log names the other."""
     place = Place(attributes, networks.student)
     for seed, name in enumerate(("a.png", "b.png")):

@@ -1,4 +1,4 @@
-"""From what lies in a folder to files that have settled."""
+"""From what is in a folder to files that have settled."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Daemon:
 
     @property
     def names(self) -> list[bytes]:
-        """What was handed on so far."""
+        """What was passed on so far."""
         return sorted(found.relative for found in self.taken)
 
     def step(self) -> Step:
@@ -145,7 +145,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_files_found_at_start_settle(root: Path) -> None:
-    """A file that lies there at the start is handed on once, and only after its wait."""
+    """A file that is there at the start is passed on once, and only after its wait."""
     (root / "a.png").touch()
     with running(root) as daemon:
         assert daemon.run(1.9).settling == 1
@@ -231,7 +231,7 @@ def test_what_was_judged_too_early_is_looked_at_twice(
 
 
 def test_slow_writer_is_never_early(root: Path) -> None:
-    """A file that keeps growing is not handed on before it has stopped, and then once."""
+    """A file that keeps growing is not passed on before it has stopped, and then once."""
     with running(root) as daemon:
         daemon.run(10.0)
         with (root / "slow.png").open("wb", buffering=0) as file:
@@ -247,7 +247,7 @@ def test_slow_writer_is_never_early(root: Path) -> None:
 
 
 def test_event_at_the_end_of_the_wait(root: Path) -> None:
-    """A file whose wait ends in the very step in which an event names it is handed on once."""
+    """A file whose wait ends in the very step in which an event names it is passed on once."""
     (root / "a.png").touch()
     with running(root) as daemon:
         daemon.run(1.9)
@@ -327,7 +327,7 @@ def test_written_right_after_mkdir(root: Path) -> None:
 def test_tree_moved_in_and_added_to_later(root: Path, tmp_path: Path) -> None:
     """A tree that is moved in is taken, and so is what is written into it afterwards.
 
-    watchdog 6.0 hears nothing of the latter: there the next scan finds it.
+    watchdog 6.0 receives nothing of the latter: there the next scan finds it.
     """
     expected = []
     for number in range(20):
@@ -380,7 +380,7 @@ def test_dead_watch_is_replaced(root: Path) -> None:
         daemon.run_until(b"heard.png")
 
 
-def test_periodic_scan_finds_what_no_event_told(
+def test_periodic_scan_finds_what_no_event_reported(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The scan alone carries the promise: with a deaf watch all is found within one round."""
@@ -586,7 +586,7 @@ def test_touching_a_taken_file_does_nothing(root: Path) -> None:
 
 
 def test_unsettled_file_is_taken_again(root: Path) -> None:
-    """A file that changed after it was handed on settles anew with what it is then."""
+    """A file that changed after it was passed on settles anew with what it is then."""
     (root / "a.png").touch()
     with running(root, polling=True) as daemon:
         daemon.run(3.0)

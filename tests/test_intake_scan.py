@@ -95,7 +95,7 @@ def test_any_name_works(tmp_path: Path, name: bytes) -> None:
     ],
 )
 def test_junk_is_ignored(tmp_path: Path, name: str) -> None:
-    """Dotfiles, temporary names and systems' junk are no inputs, nor what lies inside them."""
+    """Dotfiles, temporary names and systems' junk are no inputs, nor what is inside them."""
     write(tmp_path / name)
     tally = Tally()
     assert walked(tmp_path, tally=tally) == []
@@ -233,7 +233,7 @@ def test_chunks_are_bounded_and_leak_nothing(
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_look_tells_files_from_directories(tmp_path: Path) -> None:
+def test_look_distinguishes_files_from_directories(tmp_path: Path) -> None:
     """A look returns the status of an input or a directory, and None for what is gone."""
     write(tmp_path / "a/b.png")
     file, directory = look(tmp_path, b"a/b.png"), look(tmp_path, b"a")

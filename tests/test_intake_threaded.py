@@ -96,7 +96,7 @@ def loop(root: Path) -> Iterator[Loop]:
     made.intake.close()
 
 
-def test_what_settles_is_handed_on(loop: Loop, root: Path) -> None:
+def test_what_settles_is_passed_on(loop: Loop, root: Path) -> None:
     """Files come out as from any folder, once each; the ledger is asked in the caller's thread."""
     loop.until(b"a.png")
     (root / "b.png").write_bytes(b"b")
@@ -176,7 +176,7 @@ def test_the_end_of_one_step_begins_no_other(loop: Loop) -> None:
     loop.until(b"a.png")
     loop.turn()
     deadline_s = time.monotonic() + WITHIN_S
-    while (step := loop.turn(0.0)).next_s <= loop.now_s or step.settling:  # time stands still
+    while (step := loop.turn(0.0)).next_s <= loop.now_s or step.settling:  # time does not advance
         assert time.monotonic() < deadline_s
     for _ in range(20):
         rest = loop.turn(0.0)
@@ -187,7 +187,7 @@ def test_the_end_of_one_step_begins_no_other(loop: Loop) -> None:
 
 @pytest.mark.parametrize("asked", ["unsettle", "restart"])
 def test_what_is_asked_for_meanwhile_is_still_to_come(loop: Loop, asked: str) -> None:
-    """The end of a step that was begun before does not say that all was handed on."""
+    """The end of a step that was begun before does not say that all was passed on."""
     loop.until(b"a.png")
     while loop.intake._began_s is None:
         loop.turn()

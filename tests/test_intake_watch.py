@@ -56,7 +56,7 @@ def listening(root: Path) -> Iterator[Ear]:
 
 
 def test_written_and_moved_files_are_finished(tmp_path: Path) -> None:
-    """Closing after writing and moving into place are told from mere creation."""
+    """Closing after writing and moving into place are distinguished from mere creation."""
     (tmp_path / "old.png").touch()
     with listening(tmp_path) as ear:
         (tmp_path / "a.png").write_bytes(b"a")
@@ -250,7 +250,7 @@ def test_listener_gathers_events(tmp_path: Path) -> None:
     ears.stop()
 
 
-def test_listener_never_watches_when_told(tmp_path: Path) -> None:
+def test_listener_never_watches_when_asked(tmp_path: Path) -> None:
     """A folder that is to be polled gets no watch."""
     ears = listener(tmp_path, poll_reason="configured")
     ears.renew(0.0)

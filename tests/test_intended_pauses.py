@@ -171,7 +171,7 @@ def test_pause_and_resume_by_command(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_a_pause_of_all_folders_ends_as_a_whole(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A single folder cannot be resumed out of it, and an unknown one is told."""
+    """A single folder cannot be resumed out of it, and an unknown one is reported."""
     shop = Shop(tmp_path)
     where = ["--state", str(tmp_path / "state")]
     assert main(["pause", *where, "nobody"]) == ExitCode.INPUT_MISSING

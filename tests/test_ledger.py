@@ -57,7 +57,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def claimed(ledger: Ledger, relative: bytes = b"x.png", fingerprint: Fingerprint = ONE) -> Job:
-    """A job just handed out."""
+    """A job just submitted."""
     ledger.add("in", [(relative, fingerprint)], NOW)
     job = ledger.claim(NOW, {"in"})
     assert job is not None
@@ -74,7 +74,7 @@ def finished(ledger: Ledger, relative: bytes = b"x.png", made: Fingerprint = MAD
 
 
 def outcome_state(ledger: LedgerReader, relative: bytes = b"x.png") -> State:
-    """Where the path stands."""
+    """Where the path is."""
     (outcome,) = ledger.outcomes("in", [relative])
     return outcome.state
 
@@ -109,7 +109,7 @@ def test_state_directory_is_private(tmp_path: Path) -> None:
 
 
 def test_state_directory_cannot_be_made(tmp_path: Path) -> None:
-    """A state directory that cannot be made is told in words, not in a traceback."""
+    """A state directory that cannot be made is reported in words, not in a traceback."""
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StateFaultError, match="state directory") as raised:
         open_ledger(tmp_path / "file/state")
@@ -150,7 +150,7 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> 
 
 
 def test_a_long_upgrade_goes_on_or_is_cancelled_as_a_whole(tmp_path: Path) -> None:
-    """It tells again and again that it lives; cancelled at any moment it has changed nothing."""
+    """It reports repeatedly that it works; cancelled at any moment it has changed nothing."""
     older = older_ledger(tmp_path, LAST_WIDE)
     rows = [(f"{number}.png".encode(), f"{number}:1:1") for number in range(5000)]
     older.executemany(
@@ -205,7 +205,7 @@ def test_damaged_ledger_is_moved_aside(tmp_path: Path, damage: str) -> None:
 
 @pytest.mark.parametrize("emptied", [True, False])
 def test_lost_ledger_is_noticed(tmp_path: Path, *, emptied: bool) -> None:
-    """A ledger that was deleted or emptied is told apart from a first start."""
+    """A ledger that was deleted or emptied is distinguished from a first start."""
     with open_ledger(tmp_path) as ledger:
         assert not ledger.rebuilt
     with open_ledger(tmp_path) as ledger:
@@ -274,7 +274,7 @@ def test_damage_that_a_backup_finds_is_looked_for_at_the_next_start(tmp_path: Pa
 
 
 def test_full_disk_is_a_state_fault(ledger: Ledger) -> None:
-    """A disk that is full is told apart from a bug, and the ledger stays as it was."""
+    """A disk that is full is distinguished from a bug, and the ledger stays as it was."""
     ledger._store.row("PRAGMA max_page_count = 1")
     with pytest.raises(StateFaultError, match="full"):
         ledger.add("in", [(b"%d" % i, ONE) for i in range(5000)], NOW)
@@ -458,7 +458,7 @@ def test_clock_set_back_does_not_park_a_retry(ledger: Ledger) -> None:
 
 
 def test_drained_job_has_its_attempt_back(ledger: Ledger) -> None:
-    """A job handed back by a drain was not tried."""
+    """A job returned to the queue by a drain was not tried."""
     ledger.release(claimed(ledger))
     assert claimed(ledger).attempts == 1
 
@@ -562,7 +562,7 @@ def test_unfinished_pages(ledger: Ledger) -> None:
 
 
 def test_quarantine_record(ledger: Ledger) -> None:
-    """A quarantined job keeps its reason, and where its note and source lie."""
+    """A quarantined job keeps its reason, and where its note and source are."""
     job = claimed(ledger)
     refusal = QuarantineReason(Reason.TOO_MANY_PIXELS, "too large", "max_pixels")
     ledger.quarantine(job, refusal, NOW)
@@ -667,7 +667,7 @@ def test_missing_job_is_refused(ledger: Ledger) -> None:
 
 
 def test_holder_without_a_number(tmp_path: Path) -> None:
-    """Where the holder has not written its number yet, the message still stands."""
+    """Where the holder has not written its number yet, the message still says so."""
     (tmp_path / "lock").touch()
     other = os.open(tmp_path / "lock", os.O_RDWR)
     fcntl.flock(other, fcntl.LOCK_EX)

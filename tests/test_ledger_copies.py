@@ -112,8 +112,8 @@ def test_a_damaged_ledger_replaces_no_backup(tmp_path: Path) -> None:
     assert [p.read_bytes() == sound for p in tmp_path.glob("*backup*")] == [True]
 
 
-def test_a_damaged_ledger_is_told_with_its_backup(tmp_path: Path) -> None:
-    """Who opens what is left knows where both lie."""
+def test_a_damaged_ledger_is_reported_with_its_backup(tmp_path: Path) -> None:
+    """Who opens what is left knows where both are."""
     with open_ledger(tmp_path):
         copies.keep(tmp_path, 1, always)
     (tmp_path / "ledger.db").write_bytes(b"no ledger at all" * 100)
@@ -125,7 +125,7 @@ def test_a_damaged_ledger_is_told_with_its_backup(tmp_path: Path) -> None:
         }
 
 
-def test_a_state_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_state_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     """A backup that has no place is a fault of the state, in our own words."""
     with open_ledger(tmp_path):
         (tmp_path / "ledger.db.copy.tmp").mkdir()
@@ -133,7 +133,7 @@ def test_a_state_that_cannot_be_written_is_told(tmp_path: Path) -> None:
             copies.keep(tmp_path, 2, always)
 
 
-def test_a_backup_does_not_take_the_last_room(
+def test_a_backup_does_not_take_the_last_space(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where little more than a copy would fit, the ledger keeps it; an older backup stays."""

@@ -55,7 +55,7 @@ def steps(ledger: Ledger, ask: Callable[[], object]) -> int:
 def test_the_length_of_the_queue_costs_nothing(
     ledger: Ledger, state: str, newest: tuple[str, ...]
 ) -> None:
-    """A job is handed out, and the oldest known, without a look at all the others."""
+    """A job is submitted, and the oldest known, without a look at all the others."""
 
     def ask() -> None:
         ledger.oldest_pending_at(["in"])
@@ -79,7 +79,7 @@ def test_the_log_of_writes_does_not_grow_without_end(tmp_path: Path, ledger: Led
     assert ledger._store.rows("PRAGMA journal_size_limit")[0][0] == 1 << 26
 
 
-def test_forgotten_rows_leave_their_room_to_new_ones(tmp_path: Path, ledger: Ledger) -> None:
+def test_forgotten_rows_leave_their_space_to_new_ones(tmp_path: Path, ledger: Ledger) -> None:
     """The file grows to what it once had to hold, and no further."""
 
     def size_after(generation: int) -> int:

@@ -38,7 +38,7 @@ def taken(
 
 
 def test_the_newest_is_next_where_asked(ledger: Ledger) -> None:
-    """What came in last is handed out first, and the backlog from its young end."""
+    """What came in last is submitted first, and the backlog from its young end."""
     ledger.add("in", [(b"old", ONE)], NOW)
     ledger.add("in", [(b"a", ONE), (b"b", ONE)], NOW + 1)
     assert taken(ledger, NOW + 2, 1, {"in"}) == [b"b"]

@@ -122,7 +122,7 @@ def test_a_group_limits_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert machine.available_bytes() > 123_456_789
 
 
-def test_a_machine_may_not_tell_of_its_processor(
+def test_a_machine_may_not_report_its_processor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where there is no /proc nothing is known, and nothing fails."""

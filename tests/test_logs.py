@@ -56,7 +56,7 @@ def test_events_are_named_noun_dot_past_participle() -> None:
     assert len(set(Event)) == len(Event.__members__)
 
 
-def test_the_level_hides_what_lies_below_it() -> None:
+def test_the_level_hides_what_is_below_it() -> None:
     """At the level `warning` one sees warnings and errors only."""
     stream = io.StringIO()
     log = configure(level="warning", format="json", stream=stream)

@@ -83,7 +83,7 @@ def finished(shop: Shop, name: str, content: bytes = b"blurred") -> None:
 
 
 def lying(root: Path) -> list[str]:
-    """All that lies below a folder, empty folders too."""
+    """All that is below a folder, empty folders too."""
     return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
 
 
@@ -95,7 +95,7 @@ def known(shop: Shop) -> int:
 def test_by_default_nothing_of_a_users_is_removed(
     shops: Callable[..., Shop], tmp_path: Path
 ) -> None:
-    """Ten years later all images lie where they lay, and the ledger knows them."""
+    """Ten years later all images are where they were, and the ledger knows them."""
     shop = shops(source=SourcePolicy.ARCHIVE, archive_root=os.fsencode(tmp_path / "archive"))
     refused(shop, "bad.png")
     finished(shop, "a.png")
@@ -111,7 +111,7 @@ class TestQuarantine:
     """Images that could not be sharpened, and their reasons."""
 
     def test_the_old_goes_with_its_reason_and_its_row(self, shops: Callable[..., Shop]) -> None:
-        """What is younger stays; one event tells how much went."""
+        """What is younger stays; one event reports how much was removed."""
         shop = shops(source=SourcePolicy.DELETE)
         refused(shop, "deep/down/bad.png")
         quarantine = shop.home / "state/quarantine"
@@ -162,7 +162,7 @@ class TestQuarantine:
     def test_what_we_did_not_put_there_stays(
         self, shops: Callable[..., Shop], planted: str
     ) -> None:
-        """Another file under a quarantined image's name, or a link, is told and left alone."""
+        """Another file under a quarantined image's name, or a link, is reported and left alone."""
         shop = shops(source=SourcePolicy.DELETE)
         refused(shop, "a.png")
         place = shop.home / "state/quarantine/in/a.png"
@@ -205,7 +205,7 @@ class TestArchive:
         ]
 
     def test_of_too_much_only_the_surplus_goes(self, shop: Shop) -> None:
-        """The size of all that lies there counts."""
+        """The size of all that is there counts."""
         for number in range(3):
             finished(shop, f"{number}.png", bytes(900))
         kept(shop, days=0, archive=SMALL)
@@ -228,7 +228,7 @@ class TestArchive:
         assert lying(elsewhere) == ["far.png"]
 
     def test_another_folder_in_its_place_is_not_touched(self, shop: Shop) -> None:
-        """A disk that was unmounted, or replaced, is not pruned; that is told."""
+        """A disk that was unmounted, or replaced, is not pruned; that is reported."""
         finished(shop, "a.png")
         (shop.home / "archive").rename(shop.home / "old")
         shutil.copytree(shop.home / "old", shop.home / "archive")
@@ -275,7 +275,9 @@ class TestLedger:
         shop.settle()
         assert shop.pool.tasks == []
 
-    def test_what_was_let_go_is_forgotten_with_its_output(self, shops: Callable[..., Shop]) -> None:
+    def test_what_was_disposed_of_is_forgotten_with_its_output(
+        self, shops: Callable[..., Shop]
+    ) -> None:
         """A new image may have its path by then."""
         shop = shops(source=SourcePolicy.DELETE)
         finished(shop, "a.png")
@@ -378,7 +380,7 @@ class TestTimes:
             left.append(known(shop))
         assert left == [120, 70, 20, 0]
 
-    def test_a_full_state_disk_is_told_and_waited_for(self, shops: Callable[..., Shop]) -> None:
+    def test_a_full_state_disk_is_reported_and_waited_for(self, shops: Callable[..., Shop]) -> None:
         """Maintenance that fails costs the daemon nothing, and is done an hour later."""
         shop = shops(source=SourcePolicy.DELETE)
         refused(shop, "a.png")
@@ -396,7 +398,7 @@ class TestBackup:
     """Of the ledger, once a day."""
 
     def test_one_is_made_each_day(self, shops: Callable[..., Shop]) -> None:
-        """However often the daemon starts; the event tells where it lies."""
+        """However often the daemon starts; the event reports where it is."""
         shop = shops()
         state = shop.home / "state"
         kept(shop, days=0, backups=2)
@@ -414,7 +416,7 @@ class TestBackup:
         kept(shop, days=0, backups=0)
         assert copies.newest(shop.home / "state") is None
 
-    def test_one_that_fails_is_told(self, shops: Callable[..., Shop]) -> None:
+    def test_one_that_fails_is_reported(self, shops: Callable[..., Shop]) -> None:
         """The daemon works on without it."""
         shop = shops()
         (shop.home / "state/ledger.db.copy.tmp").mkdir()

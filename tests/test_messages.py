@@ -203,7 +203,7 @@ def test_no_value_raises_another_error(name: str, value: object) -> None:
 
 
 def test_frames() -> None:
-    """Frames follow each other; an end within one, and one too long, are told."""
+    """Frames follow each other; an end within one, and one too long, are reported."""
     pipe = io.BytesIO()
     framing.send(pipe, b"one")
     framing.send(pipe, b"two")
@@ -215,7 +215,7 @@ def test_frames() -> None:
 
 
 def test_a_field_without_its_kind_is_noticed_at_once() -> None:
-    """Who adds a field to a message hears of it when the module is imported."""
+    """Who adds a field to a message learns of it when the module is imported."""
     with pytest.raises(TypeError, match="Describe: its fields and their kinds differ: teacher"):
         record(Describe, model=whole(0, 1))
     with pytest.raises(TypeError, match="is not a message"):

@@ -226,7 +226,7 @@ def test_ages_times_and_space_are_those_of_now(watched: Watched) -> None:
 
 
 def test_models_have_their_own_figures(watched: Watched) -> None:
-    """Several models are told apart by their label, the one whose alarm is raised among them."""
+    """Several models are distinguished by their label, the one whose alarm is raised among them."""
     low = {**AGREEMENT, "verdict": "low", "residual_ratio": None}
     watched.report(replace(NOW, agreement={"lite": AGREEMENT, "base": low}, low=("base",)))
     values = values_of(watched.state)
@@ -235,7 +235,7 @@ def test_models_have_their_own_figures(watched: Watched) -> None:
     assert of(values, "sharpend_agreement_residual_ratio", model="base", role="in_use") is None
 
 
-def test_a_canary_stands_beside_the_model_in_use(watched: Watched) -> None:
+def test_a_canary_is_beside_the_model_in_use(watched: Watched) -> None:
     """Its block of the report names its model, and both are compared over the same crops."""
     values = values_of(watched.state)
     assert of(values, "sharpend_agreement_low", model="lite", role="in_use") == 0
@@ -309,7 +309,7 @@ def test_where_nothing_ever_ran(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_ledger_that_cannot_be_read_is_told(watched: Watched) -> None:
+def test_a_ledger_that_cannot_be_read_is_reported(watched: Watched) -> None:
     """The report's figures remain, the ledger's are left out."""
     watched.ledger.close()
     for suffix in ("-wal", "-shm"):
@@ -393,14 +393,14 @@ def test_the_command_prints_without_a_file(
 def test_a_file_that_cannot_serve_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, status: ExitCode, told: str
 ) -> None:
-    """One that node_exporter would not read, or that cannot be written, is told in one line."""
+    """One that node_exporter would not read, or that cannot be written, is reported in one line."""
     command = ["metrics", "--state", str(tmp_path), "--textfile", str(tmp_path / name)]
     assert main(command) == status
     assert told in capsys.readouterr().err
     assert not (tmp_path / name).exists()
 
 
-def test_a_missing_library_is_told(
+def test_a_missing_library_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Where the extra is not installed, one line names it."""

@@ -157,7 +157,7 @@ def test_a_cued_network_begins_as_its_trunk() -> None:
     assert added.abs().max() < 0.1
 
 
-def test_a_cued_network_needs_to_be_told() -> None:
+def test_a_cued_network_needs_cues() -> None:
     """Without the energies of the whole image it refuses, and a plain network takes no notice."""
     picture = torch.rand(1, 3, 16, 16)
     with pytest.raises(ValueError, match="measured energies of the whole image"):

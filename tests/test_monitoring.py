@@ -81,7 +81,7 @@ def test_no_alert_is_overlooked() -> None:
 
 
 def test_the_dashboard_shows_metrics_that_exist() -> None:
-    """Each of its queries asks for what is exposed, and its panels lie in a grid without holes."""
+    """Each of its queries asks for what is exposed, and its panels are in a grid without holes."""
     assert [fault for one in expressions() for fault in unknown(one)] == []
     board = json.loads((MONITORING / "dashboard.json").read_text(encoding="utf-8"))
     places = [panel["gridPos"] for panel in board["panels"]]

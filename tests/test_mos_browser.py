@@ -147,7 +147,7 @@ def test_the_arrows_work_as_well(browser: Browser, folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_image_that_does_not_load_is_told(browser: Browser, folder: Path) -> None:
+def test_an_image_that_does_not_load_is_reported(browser: Browser, folder: Path) -> None:
     """No vote can be given, by key either; loaded again, the same trial goes on."""
     with served(folder) as url:
         page = opened(browser, url, [])
@@ -198,7 +198,7 @@ def test_a_vote_counts_once_in_a_browser(browser: Browser, folder: Path) -> None
 @pytest.mark.slow
 @pytest.mark.parametrize("scale", SCALES)
 def test_images_are_shown_at_their_own_pixels(browser: Browser, folder: Path, scale: float) -> None:
-    """One pixel of the image is one of the device, and the vote tells how it was seen."""
+    """One pixel of the image is one of the device, and the vote reports how it was seen."""
     faults = list[str]()
     with served(folder) as url:
         page = opened(browser, url, faults, scale=scale)

@@ -163,7 +163,7 @@ def test_two_servers_do_not_share_a_file(votes: Path) -> None:
 def test_each_vote_is_on_the_disk_before_the_answer(
     browser: Visitor, votes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The file is synchronised after every record; one that fails is told and does not count."""
+    """The file is synchronised after every record; a failed one is reported and does not count."""
     page = browser.agree()
     synced: list[int] = []
     real = os.fsync
@@ -386,7 +386,7 @@ def test_pages_have_no_inline_code(browser: Visitor) -> None:
 
 
 def test_raters_are_bounded(prepared: Path, study: Study, votes: Path) -> None:
-    """A study that is full tells so, and records nothing."""
+    """A study that is full says so, and records nothing."""
     with VoteLog(votes) as log:
         app = rating_page(prepared, Raters(study, log, most=2))
         statuses = [Visitor(app).agree().status for _ in range(3)]
@@ -405,7 +405,7 @@ def test_raters_are_bounded(prepared: Path, study: Study, votes: Path) -> None:
         '{"event": "withdrawal", "rater": "r", "time_s": 1, "more": 1}',
     ],
 )
-def test_a_damaged_file_of_votes_is_told(votes: Path, line: str) -> None:
+def test_a_damaged_file_of_votes_is_reported(votes: Path, line: str) -> None:
     """A whole line that is no record is named, and nothing is cut off."""
     votes.write_text(f"{line}\n")
     for opening in (read_votes, VoteLog):

@@ -198,7 +198,7 @@ def test_a_vote_on_nothing_is_refused(study: Study) -> None:
             ratings_of(study, records)
 
 
-def test_kinds_of_softness_are_told_apart(study: Study) -> None:
+def test_kinds_of_softness_are_distinguished(study: Study) -> None:
     """With several kinds there are scores of each, and images stay the unit that is drawn."""
     contents = tuple(
         replace(one, kind=("g1", "g2")[at % 2], image=f"image-{at // 2}")
@@ -250,13 +250,13 @@ def test_a_rater_who_guesses_does_not_agree(study: Study) -> None:
     assert not any(one.reasons for one in judged[:-1])
 
 
-def test_the_report_tells_every_rule() -> None:
+def test_the_report_lists_every_rule() -> None:
     """In words, with its limit."""
     assert all(f"{{{rule.name}:" in RULES for rule in fields(ScreeningRules))
 
 
 def test_an_unfinished_rater_is_left_out(study: Study) -> None:
-    """A rater with fewer than nine tenths of the votes is told as that."""
+    """A rater with fewer than nine tenths of the votes is reported as that."""
     records = records_of(study, [by_quality(study)], trials=20)
     judged = screen(study, ratings_of(study, records))
     assert judged[0].reasons == ("is not finished",)
@@ -317,7 +317,7 @@ def test_the_command_writes_tables_and_a_plot(folder: Path, outcome: Outcome) ->
 
 
 def test_windows_that_are_too_small_are_counted(study: Study) -> None:
-    """A vote on an image that did not fit at one image pixel to a device pixel is told."""
+    """A vote on an image that did not fit at one image pixel to a device pixel is reported."""
     records = records_of(study, [by_quality(study)] * 2)
     small = Screen(2.0, 10, 800, 100)
     changed = [

@@ -110,7 +110,7 @@ def test_the_contact_is_one_line(contact: str) -> None:
         run("prepare", "study", "--set", ".", "--model", "lite-x4", "--contact", contact)
 
 
-def test_names_of_crops_tell_nothing(folder: Path, study: Study) -> None:
+def test_names_of_crops_reveal_nothing(folder: Path, study: Study) -> None:
     """A file's name contains neither condition nor image, and its bytes have no metadata."""
     for name in study.stimuli:
         assert int(name, 16) >= 0
@@ -197,7 +197,7 @@ def test_something_else_is_no_study(tmp_path: Path, content: str) -> None:
         read_study(tmp_path)
 
 
-def test_a_folder_without_a_study_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_a_study_is_reported(tmp_path: Path) -> None:
     """The command that makes a study is named."""
     for place in (tmp_path, tmp_path / "absent"):
         with pytest.raises(InputMissingError, match="trainer mos prepare"):

@@ -133,14 +133,14 @@ def test_numbers_of_a_long_name_stay_in_sight() -> None:
 
 
 def test_a_stem_that_is_used_twice_is_cut_twice() -> None:
-    """The room is shared."""
+    """The space is shared."""
     made = first(b"n" * 200 + b".png", Naming("{stem}={stem}{ext}"))
     one, other = made.removesuffix(b".png").split(b"=")
     assert one == other
     assert 250 < len(made) <= 255
 
 
-def test_a_mark_never_stands_without_its_letter() -> None:
+def test_a_mark_never_is_without_its_letter() -> None:
     """Where the whole stem is one letter with its marks, the digits are left."""
     made = shortened(b"e" + "\u0301".encode() * 127, 255)
     assert made.startswith(b"~")
@@ -149,7 +149,7 @@ def test_a_mark_never_stands_without_its_letter() -> None:
 
 @pytest.mark.parametrize("relative", [b"x.png", b"n" * 251 + b".png"])
 def test_what_is_no_stem_cannot_be_shortened(relative: bytes) -> None:
-    """A template that fills a name alone is told of, with the setting."""
+    """A template that fills a name alone is reported, with the setting."""
     with pytest.raises(ImageRefusedError) as refused:
         first(relative, Naming("{stem}" + "x" * 252 + "{ext}"))
     assert refused.value.reason is Reason.NAME_TOO_LONG
@@ -250,7 +250,7 @@ def test_a_collision_is_numbered_and_the_names_last(shop: CommitShop) -> None:
 
 @pytest.mark.parametrize("policy", ExistingPolicy)
 def test_a_collision_is_refused_before_the_work(shop: CommitShop, policy: ExistingPolicy) -> None:
-    """The later input is told which one was first, whatever becomes of foreign files."""
+    """The error of the later input says which one was first, whatever becomes of foreign files."""
     shop.to = replace(
         shop.to,
         naming=Naming("{stem}.out"),
@@ -315,7 +315,7 @@ TWINS = [
 
 @pytest.mark.parametrize("portable", [True, False])
 @pytest.mark.parametrize(("inputs", "outputs"), TWINS)
-def test_twins_are_told_apart_or_not(
+def test_twins_are_distinguished_or_not(
     shop: CommitShop, inputs: list[str], outputs: list[str], *, portable: bool
 ) -> None:
     """Twins are mirrored as they are; portable names number the later one, the same each time."""
@@ -368,7 +368,7 @@ def test_a_staged_twin_has_a_claim(shop: CommitShop) -> None:
 
 
 def test_long_names_reach_the_disk_and_the_archive(shop: CommitShop) -> None:
-    """An input of 255 bytes has its output, and its place in an archive where one lies already."""
+    """An input of 255 bytes has its output, and its place in an archive that has one already."""
     shop.to = replace(shop.to, naming=Naming(suffix="-sharp"), source=SourcePolicy.ARCHIVE)
     name = "\U0001f4f7" * 62 + "abc.png"
     (shop.home / "archive" / name).write_bytes(b"earlier")

@@ -150,7 +150,7 @@ def test_check_refuses_a_store_that_ignores_conditions(
         ),
         (
             'input = "s3://bucket/a"\noutput = "s3://bucket/a/out"',
-            "s3://bucket/a/out lies inside folder.1.input (s3://bucket/a)",
+            "s3://bucket/a/out is inside folder.1.input (s3://bucket/a)",
         ),
         ('input = "s3://bucket"\noutput = "s3://bucket/"', "is the same folder as"),
         (

@@ -162,4 +162,4 @@ def test_dry_run_and_status_tell(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "old.jpg: is left as it is: only_new" in told
     assert "new.jpg: would be" in told
     main(["status", *where])
-    assert "in: 1 images stay as they are" in capsys.readouterr().out
+    assert "in: 1 images are skipped" in capsys.readouterr().out

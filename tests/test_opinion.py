@@ -166,7 +166,7 @@ def test_crispness_concerns_neither(strong: tuple[Sharpener, SecondOpinion]) -> 
 
 
 def test_the_teacher_knows_the_whole(tmp_path: Path) -> None:
-    """A cued teacher that sees a crop is told how soft the whole image is."""
+    """A cued teacher that sees a crop gets the cues of the whole image."""
     torch.manual_seed(1)
     network = TeacherNet(8, 1, bias_free=True, cued=True)
     with torch.no_grad():

@@ -65,7 +65,7 @@ def test_notes_reach_the_log(shop: Shop) -> None:
 def test_a_source_with_more_than_its_output_is_not_deleted_unless_that_is_accepted(
     tmp_path: Path, policy: Losses, source: SourcePolicy
 ) -> None:
-    """Its losses are told, and why it stays; an archive loses nothing."""
+    """Its losses are reported, and why it stays; an archive loses nothing."""
     archive = tmp_path / "archive" if source is SourcePolicy.ARCHIVE else None
     root = archive and os.fsencode(archive)
     shop = Shop(tmp_path, policies=Policies(losses=policy), source=source, archive_root=root)
@@ -84,7 +84,7 @@ def test_a_source_with_more_than_its_output_is_not_deleted_unless_that_is_accept
 
 
 def test_a_picture_that_was_passed_on_is_unchanged(shop: Shop) -> None:
-    """Its output stands, its source is let go as any other's, and it is told with its cue."""
+    """Its output is in place, its source is disposed of, and the event has its cue."""
     shop.take()
     shop.pool.stage(pixels=0, frames=0, sharpness=-0.1234, notes=("it is sharp already",))
     shop.conclude()
@@ -99,7 +99,7 @@ def test_a_picture_that_was_passed_on_is_unchanged(shop: Shop) -> None:
 
 @pytest.mark.parametrize("policy", [SourcePolicy.DELETE, SourcePolicy.ARCHIVE])
 def test_the_source_goes_where_its_folder_says(tmp_path: Path, policy: SourcePolicy) -> None:
-    """Once the output stands the source is archived or deleted."""
+    """Once the output is in place the source is archived or deleted."""
     archive = tmp_path / "archive"
     shop = Shop(tmp_path, source=policy, archive_root=os.fsencode(archive))
     source = shop.take(content=b"original")
@@ -111,7 +111,7 @@ def test_the_source_goes_where_its_folder_says(tmp_path: Path, policy: SourcePol
     shop.close()
 
 
-def test_a_source_that_is_busy_is_told_of_once(
+def test_a_source_that_is_busy_is_reported_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An output is finished once, however often letting its source go is tried again."""
@@ -328,7 +328,7 @@ def test_a_fault_while_committing_pauses(shop: Shop, monkeypatch: pytest.MonkeyP
 def test_a_fault_after_the_rename_is_finished_later(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was renamed but not yet durable is finished when the folder is, and told of once."""
+    """What was renamed but not yet durable is finished when the folder is, and reported once."""
     shop.take()
     with monkeypatch.context() as broken:
         broken.setattr(local_folder, "fsync_directory", raising(OSError(5, "Input/output error")))
@@ -349,7 +349,7 @@ def test_a_fault_after_the_rename_is_finished_later(
 
 
 def test_an_archive_that_fails_pauses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The output stands, the source waits, and both are right again once the archive is."""
+    """The output is in place, the source waits, and both are right again once the archive is."""
     archive = os.fsencode(tmp_path / "archive")
     shop = Shop(tmp_path, source=SourcePolicy.ARCHIVE, archive_root=archive)
     source = shop.take()
@@ -411,7 +411,7 @@ def test_a_lost_cluster_counts_for_nothing(shop: Shop) -> None:
     assert shop.pool.submitted[-1].job_id == shop.pool.submitted[0].job_id
 
 
-def test_faults_of_the_engine_are_told_once(shop: Shop) -> None:
+def test_faults_of_the_engine_are_reported_once(shop: Shop) -> None:
     """Each is logged when it begins and when it has passed, and degrades the health meanwhile."""
     shop.pool.engine_faults = {"engine": "the head is gone"}
     shop.settle()

@@ -71,7 +71,7 @@ def test_scan_and_single_files_agree_with_gitignore(
 
 
 def test_a_folder_that_is_left_out_is_not_entered(tmp_path: Path) -> None:
-    """It counts as one entry, whatever lies in it, readable or not."""
+    """It counts as one entry, whatever is in it, readable or not."""
     (tmp_path / "Originals/inner").mkdir(parents=True)
     (tmp_path / "Originals/inner/a.jpg").touch()
     (tmp_path / "Originals").chmod(0)

@@ -54,7 +54,7 @@ class Bench:
         self.options = Options(str(model))
 
     def task(self, path: Path, **changes: object) -> Task:
-        """The task for a file as it lies there now."""
+        """The task for a file as it is there now."""
         task = Task(
             job_id=1,
             input_root=os.fsencode(self.source),
@@ -176,7 +176,7 @@ def test_crispness_works_without_the_network(worker: Pipeline, bench: Bench) -> 
 
 
 def test_agreement_is_of_networks(worker: Pipeline, bench: Bench) -> None:
-    """Crispness changes the output, and not by a hair what is told of student and teacher."""
+    """Crispness changes the output, and not at all the figures of student and teacher."""
     source = drop(bench.source, "a.png", height=96, width=120)
     told = []
     for crispness in (0.0, 1.0):
@@ -493,7 +493,7 @@ def test_a_closed_subfolder_concerns_one_picture(
 
 @pytest.mark.parametrize("planted", ["file", "link"])
 def test_a_planted_temp_name_is_never_written(worker: Pipeline, bench: Bench, planted: str) -> None:
-    """The temporary file must be new: what stands there is not followed, written or removed."""
+    """The temporary file must be new: what is there is not followed, written or removed."""
     victim = bench.source.parent / "victim"
     victim.write_bytes(b"precious")
     task = bench.task(drop(bench.source, "a.png"))

@@ -142,7 +142,7 @@ BAD = ["what?.png", "2019-05-01 12:30/a.png", "\udcff.png", "sub/1:2.png"]
 def test_outputs_and_originals_reach_a_windows_disk(
     shop: CommitShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both are rewritten, and told; a second look finds nothing to do."""
+    """Both are rewritten, and reported; a second look finds nothing to do."""
     with windows_disk(tmp_path) as disk:
         for name in ("o", "originals"):
             (disk / name).mkdir()

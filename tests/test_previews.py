@@ -281,7 +281,7 @@ def test_folders_that_are_nested_without_end_stop_no_start(
     subprocess.run(["/bin/rm", "-rf", made], check=True)
 
 
-def test_a_disk_without_room_costs_no_image(tmp_path: Path, previews: Previews) -> None:
+def test_a_disk_without_space_costs_no_image(tmp_path: Path, previews: Previews) -> None:
     """Where no preview can be kept, images are finished, and the log says so once."""
     shop = Shop(tmp_path)
     (tmp_path / "state" / FOLDER).write_bytes(b"in the way")
@@ -298,7 +298,9 @@ def test_a_disk_without_room_costs_no_image(tmp_path: Path, previews: Previews) 
     assert previews.find(finish(shop)) is not None
 
 
-def test_a_preview_that_is_not_as_told_costs_no_image(tmp_path: Path, previews: Previews) -> None:
+def test_a_preview_that_is_not_as_announced_costs_no_image(
+    tmp_path: Path, previews: Previews
+) -> None:
     """A worker that announces what it did not write loses the preview alone."""
     shop = Shop(tmp_path)
     for number in range(3):

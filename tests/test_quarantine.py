@@ -141,7 +141,7 @@ def test_reason_is_written(ward: Ward) -> None:
 def test_source_is_moved(
     ward: Ward, monkeypatch: pytest.MonkeyPatch, policy: SourcePolicy, disks: int
 ) -> None:
-    """Where sources are let go, a refused one moves beside its reason, across disks too."""
+    """Where sources are disposed of, a refused one moves beside its reason, across disks too."""
     if disks == 2:
         across_disks(monkeypatch)
     ward.to = replace(ward.to, source=policy)
@@ -152,7 +152,7 @@ def test_source_is_moved(
 
 
 def test_second_refusal_overwrites_nothing(ward: Ward) -> None:
-    """A second bad file of one name lies beside the first, each with its own reason."""
+    """A second bad file of one name is beside the first, each with its own reason."""
     ward.to = replace(ward.to, source=SourcePolicy.DELETE)
     first, second = ward.refuse(), ward.refuse(content=b"worse")
     assert ward.files("state/quarantine") == {"in/a/x.png": b"bad", "in/a/x-2.png": b"worse"}
@@ -244,7 +244,7 @@ def test_retry_overwrites_nothing(ward: Ward, *, gone: bool) -> None:
 )
 @pytest.mark.parametrize("policy", [SourcePolicy.KEEP, SourcePolicy.DELETE])
 def test_awkward_and_long_names(ward: Ward, name: bytes, policy: SourcePolicy) -> None:
-    """Any legal name gets its reason, whose text tells the true name, and finds the way back."""
+    """Any legal name gets its reason, whose text has the true name, and finds the way back."""
     ward.to = replace(ward.to, source=policy)
     note = ward.refuse(name)
     assert os.fsencode(told(note)["source"]) == os.path.join(ward.to.input_root, name)
@@ -293,7 +293,7 @@ def test_linked_source_folder_is_left(ward: Ward) -> None:
 
 
 def test_full_state_disk(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full state disk is told; the job is quarantined and its reason is written later."""
+    """A full state disk is reported; the job is quarantined and its reason is written later."""
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -308,7 +308,7 @@ def test_full_state_disk(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_way_through_a_quarantined_file(ward: Ward) -> None:
-    """Where a quarantined file stands in the way of a folder, the reason lies at the top."""
+    """Where a quarantined file is in the way of a folder, the reason is at the top."""
     ward.to = replace(ward.to, source=SourcePolicy.DELETE)
     ward.refuse(b"a.jpg")
     note = ward.refuse(b"a.jpg/b.jpg", b"also bad")

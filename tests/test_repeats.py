@@ -1,4 +1,4 @@
-"""Failures alike: told line by line so many times a minute, then counted."""
+"""Failures alike: reported line by line so many times a minute, then counted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Desk:
 
 @pytest.mark.parametrize("count", [1_000, 10_000])
 def test_many_failures_are_few_lines(count: int) -> None:
-    """The first twenty are told whole; one line at the end says how many more there were."""
+    """The first twenty are reported whole; one line at the end says how many more there were."""
     desk = Desk()
     for number in range(count):
         desk.fail(number)
@@ -55,7 +55,7 @@ def test_many_failures_are_few_lines(count: int) -> None:
     ]
 
 
-def test_few_failures_are_told_as_they_are() -> None:
+def test_few_failures_are_reported_as_they_are() -> None:
     """Up to the limit nothing is added and nothing taken away."""
     desk = Desk()
     for number in range(20):
@@ -66,7 +66,7 @@ def test_few_failures_are_told_as_they_are() -> None:
 
 
 def test_the_sum_comes_when_the_minute_is_over() -> None:
-    """The next event of any kind brings it, in front of itself; then lines are told again."""
+    """The next event of any kind brings it, in front of itself; then lines are reported again."""
     desk = Desk(most=2)
     for number in range(5):
         desk.fail(number)
@@ -104,8 +104,8 @@ def test_what_differs_is_counted_apart() -> None:
     }
 
 
-def test_what_is_no_failure_of_a_file_is_always_told() -> None:
-    """Finished images, reports, pauses: each is told, however many there are."""
+def test_what_is_no_failure_of_a_file_is_always_reported() -> None:
+    """Finished images, reports, pauses: each is reported, however many there are."""
     desk = Desk(most=1)
     for event in (Event.IMAGE_FINISHED, Event.FOLDER_PAUSED, Event.REPORT_PUBLISHED):
         for _ in range(3):
@@ -115,7 +115,7 @@ def test_what_is_no_failure_of_a_file_is_always_told() -> None:
 
 
 def test_no_limit() -> None:
-    """With 0 every failure is told."""
+    """With 0 every failure is reported."""
     desk = Desk(most=0)
     for number in range(100):
         desk.fail(number)

@@ -1,4 +1,4 @@
-"""Ways of files into a folder that public reports of other daemons tell of, with real programs."""
+"""Ways of files into a folder that public reports of other daemons report, with real programs."""
 
 from __future__ import annotations
 

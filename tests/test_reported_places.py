@@ -1,4 +1,4 @@
-"""Disks, containers and limits that public reports of other daemons tell of."""
+"""Disks, containers and limits that public reports of other daemons report."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_file_system_whose_server_is_killed(
 
 @contextmanager
 def layered(base: Path) -> Iterator[None]:
-    """An overlay at `in`, over what lies in `lower`; its layers are on a disk in memory."""
+    """An overlay at `in`, over what is in `lower`; its layers are on a disk in memory."""
     for name in ("lower", "upper", "work", "in"):
         (base / name).mkdir(exist_ok=True, parents=True)
     layers = f"lowerdir={base}/lower,upperdir={base}/upper,workdir={base}/work"
@@ -128,7 +128,7 @@ def test_a_disk_that_is_mounted_below_an_input(networks: Networks, tmp_path: Pat
     if not ran("mkfs.ext4", "-q", disk):
         pytest.skip("there is no mkfs.ext4")
     (tmp_path / "in" / "card").mkdir(parents=True)
-    config = configured(tmp_path, networks.student, intake={"rescan_s": 1})  # no event tells of it
+    config = configured(tmp_path, networks.student, intake={"rescan_s": 1})  # no event reports it
     with running("--config", config) as daemon:
         daemon.wait_for("daemon.ready")
         for number in range(2):
@@ -168,7 +168,7 @@ def reached_by_all() -> Iterator[Path]:
 def test_a_container_of_any_user(networks: Networks, reached_by_all: Path) -> None:
     """A user without a name, no HOME, the C locale and a root that cannot be written suffice."""
     capabilities = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
-    # With it Python is found even where it lies in the home folder of another user.
+    # With it Python is found even where it is in the home folder of another user.
     other = ("setpriv", "--reuid=54321", "--regid=54321", "--clear-groups", *capabilities)
     place = reached_by_all
     student = place / "student.safetensors"

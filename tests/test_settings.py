@@ -207,7 +207,7 @@ def test_a_file_of_a_windows_editor_is_read(tmp_path: Path, newline: str) -> Non
     "path", [r"C:\Users\me", r"D:\photos", r"\\nas\photos", r"D:\udd00", "D:\\"]
 )
 def test_a_backslash_in_double_quotes_is_explained(tmp_path: Path, path: str) -> None:
-    """Broken TOML with a backslash between double quotes tells how such a text is written."""
+    """The error of broken TOML with a backslash between double quotes says how to write it."""
     (line,) = refusal(tmp_path, f'[[folder]]\ninput = "{path}"\noutput = "out"\n')
     assert line.startswith("FILE: line 2, column ")
     assert line.endswith("an escape: use single quotes, or / in a path")
@@ -253,7 +253,9 @@ def test_a_switch_in_the_environment(tmp_path: Path) -> None:
         ("frames = 3", "frames: is in the wrong place; move it below [pictures] or [[folder]]"),
     ],
 )
-def test_a_key_in_the_wrong_table_is_told_its_place(tmp_path: Path, text: str, line: str) -> None:
+def test_a_key_in_the_wrong_table_is_reported_with_its_place(
+    tmp_path: Path, text: str, line: str
+) -> None:
     """A key that another table has is not unknown: the message names that table."""
     assert refusal(tmp_path, text)[0].startswith(f"FILE: {line}")
 
@@ -267,7 +269,7 @@ def test_a_value_beyond_all_reason_is_refused(tmp_path: Path, value: str) -> Non
 def test_without_a_home_the_state_has_to_be_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A user without a home directory is told which key to set."""
+    """For a user without a home directory the error names the key to set."""
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for an unknown user
     with pytest.raises(ConfigError, match=r"^state: HOME is not set .* give --state DIR"):
         load(None, environment={})
@@ -458,7 +460,7 @@ INSIDE = "choose a folder outside of it"
 @pytest.mark.parametrize(
     ("first", "second", "state", "relation"),
     [
-        (("in", "in/out"), None, "s", "folder.1.output: {0}/in/out lies inside folder.1.input"),
+        (("in", "in/out"), None, "s", "folder.1.output: {0}/in/out is inside folder.1.input"),
         (("out/in", "out"), None, "s", "folder.1.output: {0}/out contains folder.1.input"),
         (
             ("in", "in"),
@@ -473,11 +475,11 @@ INSIDE = "choose a folder outside of it"
             "folder.1.output: {0}/in is the same folder as folder.1.input",
         ),
         (("in", "link/x/.."), None, "s", "folder.1.output: {0}/in is the same folder as"),
-        (("in", "o"), ("in/2", "p"), "s", "folder.2.input: {0}/in/2 lies inside folder.1.input"),
+        (("in", "o"), ("in/2", "p"), "s", "folder.2.input: {0}/in/2 is inside folder.1.input"),
         (("in", "o"), ("o", "p"), "s", "folder.2.input: {0}/o is the same folder as folder.1"),
         (("in", "o"), ("2", "o"), "s", "folder.2.output: {0}/o is the same folder as folder.1"),
         (("in", "o"), None, "in/s", "folder.1.input: {0}/in contains state"),
-        (("s/quarantine/x", "o"), None, "s", "folder.1.input: {0}/s/quarantine/x lies inside the"),
+        (("s/quarantine/x", "o"), None, "s", "folder.1.input: {0}/s/quarantine/x is inside the"),
         (("in", "s"), None, "s", "folder.1.output: {0}/s is the same folder as state"),
     ],
 )
@@ -556,7 +558,7 @@ def test_missing_inputs_are_found_apart_from_the_settings(tmp_path: Path) -> Non
 
 
 def test_changed_keys_are_dotted_and_go_by_folder_name(tmp_path: Path) -> None:
-    """A reload says exactly what it changes, wherever the folder stands in the list."""
+    """A reload lists exactly what it changes, wherever the folder is in the list."""
     old = read(tmp_path, FOLDER)
     other = '[[folder]]\ninput = "in2"\noutput = "out2"\nname = "new"\n'
     new = read(tmp_path, f'state = "x"\n{other}{FOLDER}source = "delete"\n[report]\nevery_s = 2')
@@ -570,7 +572,7 @@ def test_changed_keys_are_dotted_and_go_by_folder_name(tmp_path: Path) -> None:
     assert changed_keys(old, read(tmp_path, FOLDER)) == []
 
 
-def test_auto_stands_for_a_shipped_network() -> None:
+def test_auto_means_a_shipped_network() -> None:
     """`auto` is resolved, anything else is taken as it is."""
     for device, model in (
         ("auto", AUTO_MODEL),

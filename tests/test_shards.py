@@ -115,7 +115,7 @@ def test_settings_under_which_parts_could_meet_are_refused(
 def test_the_parts_of_a_run(
     tmp_path: Path, networks: Networks, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each image has one output, its sidecar follows it, and no part is told of another's."""
+    """Each image has one output, its sidecar follows it, and no part reports another's."""
     names = [f"d{each % 2}/{each}.png" for each in range(6)] + ["d0/0.PNG"]
     for each, name in enumerate(names):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)

@@ -113,7 +113,7 @@ def test_the_mean_of_each_channel_stays(dtype: type[np.uint8 | np.uint16]) -> No
 
 
 def flat_in_a_picture(value: NDArray[Depth], margin_px: int) -> NDArray[Depth]:
-    """A photograph with a flat patch that has room for a margin around its middle."""
+    """A photograph with a flat patch that has space for a margin around its middle."""
     side = 2 * margin_px + 40
     height, width = side + 64, side + 60
     picture = at(value.dtype.type, np.resize(astronaut(), (height, width, value.size)))

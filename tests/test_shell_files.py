@@ -76,7 +76,7 @@ def test_nothing_is_offered_that_is_gone(name: str) -> None:
 
 @pytest.mark.parametrize("name", [MAN_PAGE, ZSH, FISH])
 def test_the_help_is_the_parsers(name: str) -> None:
-    """Every help text of an option stands in the file; bash shows none."""
+    """Every help text of an option is in the file; bash shows none."""
     found = words(text(name))
     for one in subcommands(parser()).values():
         options = (action for action in one._actions if action.option_strings)
@@ -96,7 +96,7 @@ def test_its_program_accepts_it(name: str) -> None:
 
 
 def test_bash_completes() -> None:
-    """A real bash offers the commands, and the options of the command that stands before."""
+    """A real bash offers the commands, and the options of the command before the cursor."""
     asked = f"""
         source {FOLDER / BASH}
         COMP_WORDS=(sharpend st) COMP_CWORD=1; _shtab_sharpend sharpend st sharpend

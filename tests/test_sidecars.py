@@ -72,7 +72,7 @@ FOLLOW = [
 def test_sidecars_follow_their_image_into_the_archive(
     shop: CommitShop, image: str, beside: list[str]
 ) -> None:
-    """All conventions of names are known, and the event tells each."""
+    """All conventions of names are known, and the event reports each."""
     place(shop, *beside)
     shop.drop(image)
     done = shop.run()
@@ -97,7 +97,7 @@ STAY = [
 def test_what_belongs_to_another_file_too_stays_with_it(
     shop: CommitShop, image: str, others: list[str]
 ) -> None:
-    """A RAW that lies there, or is still coming, keeps the sidecar that it shares."""
+    """A RAW that is there, or is still coming, keeps the sidecar that it shares."""
     place(shop, *others)
     shop.drop(image)
     done = shop.run()
@@ -288,7 +288,7 @@ COPIES = [
 
 
 @pytest.mark.parametrize(("naming", "image", "sidecar", "copy"), COPIES)
-def test_by_choice_a_copy_lies_beside_the_output(
+def test_by_choice_a_copy_is_beside_the_output(
     shop: CommitShop, naming: Naming, image: str, sidecar: str, copy: str
 ) -> None:
     """It has the output's name, by the convention that it had, and its own time."""

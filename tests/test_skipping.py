@@ -109,7 +109,7 @@ def test_only_what_is_above_the_line_passes(
 
 
 def test_a_soft_file_is_sharpened(worker: Pipeline, bench: Bench) -> None:
-    """The cue of what came in is told all the same."""
+    """The cue of the input is reported all the same."""
     source = bench.source / "a.png"
     soft().save(source)
     outcome = run(worker, bench, source)

@@ -1,4 +1,4 @@
-"""A state directory that fails: told once, waited for, and nothing is lost or done twice by it."""
+"""A state directory that fails is reported once and waited for; nothing is lost or done twice."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FULL = StateFaultError("the disk is full")
 # When to look again
 
 
-def test_an_outage_is_told_once() -> None:
+def test_an_outage_is_reported_once() -> None:
     """However often it fails, there is one event when it begins and one when it ends."""
     log = ListLog()
     state_outage = StateOutage(Notifier({}), log)
@@ -97,7 +97,7 @@ def test_a_start_waits_for_the_directory(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_ledger_that_opens_but_cannot_be_written_is_not_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An existing ledger can be read on a full disk: only a write tells; a signal ends the wait."""
+    """An existing ledger can be read on a full disk: only a write fails; a signal ends the wait."""
     open_ledger(tmp_path).close()
     monkeypatch.setattr(store, "try_to_write", full)
     state_outage = StateOutage(Notifier({}), ListLog())
@@ -116,7 +116,7 @@ def test_what_waiting_cannot_mend_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def full(*_: object) -> None:
-    """A disk without room."""
+    """A disk without space."""
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
@@ -184,7 +184,7 @@ def work_off(shop: Shop, disk: Disk) -> int:
 def test_a_failure_at_any_use_of_the_ledger_is_made_good(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Wherever the disk fails: one output, one quarantine, told once each, nothing left behind."""
+    """Wherever the disk fails: one output, one quarantine, one event each, nothing left behind."""
     disk = Disk(monkeypatch)
     failures, number = 1, 0
     while failures:
@@ -254,7 +254,7 @@ def fails_once(monkeypatch: pytest.MonkeyPatch, of: type, name: str, *, call: in
 def test_a_start_that_cannot_make_good_waits(
     begun: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that has room for a look, and not for what a crash left to do, ends no start."""
+    """A disk that has space for a look, and not for what a crash left to do, ends no start."""
     fails_once(monkeypatch, Quarantine, "recover")
     assert begun.run() == ExitCode.OK
     log = begun._log
@@ -266,7 +266,7 @@ def test_a_start_that_cannot_make_good_waits(
 def test_a_reload_waits_for_the_state_directory(
     begun: Daemon, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
-    """Settings that meet a full disk are not rejected: they are taken when there is room."""
+    """Settings that meet a full disk are not rejected: they are taken when there is space."""
     fails_once(monkeypatch, Ledger, "folder", call=call)  # after the start: the check, the change
     begun._context.control.reload = True
     assert begun.run() == ExitCode.OK

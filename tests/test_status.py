@@ -1,4 +1,4 @@
-"""Status is spoken from a snapshot alone: health, the report, the one line."""
+"""Status is made from a snapshot alone: health, the report, the one line."""
 
 from __future__ import annotations
 
@@ -84,7 +84,9 @@ def test_the_status_file_says_what_the_report_says(tmp_path: Path) -> None:
     assert report["agreement"] == WELL.agreement["lite"]
 
 
-def test_a_status_file_that_cannot_be_written_is_told_unless_the_fault_was(tmp_path: Path) -> None:
+def test_a_status_file_that_cannot_be_written_is_reported_unless_the_fault_was(
+    tmp_path: Path,
+) -> None:
     """One warning where it is news, none while the state directory is known to fail."""
     told = reporter(tmp_path / "gone")
     told.report_paused(replace(WELL, state_fault="gone"))
@@ -94,7 +96,7 @@ def test_a_status_file_that_cannot_be_written_is_told_unless_the_fault_was(tmp_p
     assert len(told.log.of(Event.STATUS_FAILED)) == 1
 
 
-def test_the_dispatcher_says_how_it_stands(tmp_path: Path) -> None:
+def test_the_dispatcher_says_its_state(tmp_path: Path) -> None:
     """Queue, totals and folders as they are at that moment."""
     shop = Shop(tmp_path)
     shop.take("a.png")

@@ -178,7 +178,7 @@ def test_no_restart_where_it_cannot_help(unit: Path) -> None:
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: str(unit.relative_to(SYSTEMD)))
 def test_what_would_break_the_daemon_is_not_set(unit: Path) -> None:
-    """Each of these was tried, or its reason stands in the unit."""
+    """Each of these was tried, or its reason is in the unit."""
     keys = {key for key, _ in lines_of(unit)}
     breaking = {"MemoryDenyWriteExecute", "DynamicUser", "PrivateUsers", "ProcSubset"}
     assert not keys & breaking
@@ -190,7 +190,7 @@ def test_what_would_break_the_daemon_is_not_set(unit: Path) -> None:
     "unit", [*UNITS, METRICS, TIMER], ids=lambda unit: str(unit.relative_to(SYSTEMD))
 )
 def test_no_line_undoes_another(unit: Path) -> None:
-    """Every key stands once; only the filter of system calls is built in steps."""
+    """Every key occurs once; only the filter of system calls is built in steps."""
     keys = [key for key, _ in lines_of(unit) if key != "SystemCallFilter"]
     assert len(keys) == len(set(keys))
 
@@ -199,7 +199,7 @@ def test_no_line_undoes_another(unit: Path) -> None:
     "path", [UNIT, OF_USER, METRICS, SYSTEMD / "cuda.conf"], ids=lambda path: path.name
 )
 def test_every_line_has_its_reason(path: Path) -> None:
-    """What takes something away stands under a comment, in the same paragraph."""
+    """What takes something away is under a comment, in the same paragraph."""
     for paragraph in path.read_text(encoding="utf-8").split("\n\n"):
         first = paragraph.removeprefix("[Service]\n").splitlines()[0]
         assert first.startswith(("#", "[Unit]", "[Install]")), paragraph
@@ -218,7 +218,7 @@ def test_the_user_of_the_unit_is_made(tmp_path: Path) -> None:
 
 
 def test_make_installs_what_the_units_need(tmp_path: Path) -> None:
-    """The files lie where systemd looks; settings that are there already are left alone."""
+    """The files are where systemd looks; settings that are there already are left alone."""
     make = ("make", "-C", str(SYSTEMD.parent), "install-files", f"DESTDIR={tmp_path}")
     result = ran(*make)
     assert result.returncode == 0, result.stdout

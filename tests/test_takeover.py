@@ -87,7 +87,7 @@ class Watched:
         self.pool = Pool(CPU, count=1, job_timeout_s=600, wake=self._waiting.set)
 
     def submit(self, name: str, job_id: int) -> None:
-        """Hand out a task that is called so."""
+        """Submit a task that is called so."""
         (self.home / "in" / name).write_bytes(b"blurred")
         roots = os.fsencode(self.home / "in"), os.fsencode(self.home / "out")
         temp = b".%d.tmp" % job_id
@@ -162,7 +162,7 @@ def test_a_message_while_idle_ends_the_worker(watched: Watched) -> None:
 
 
 def test_an_old_result_is_not_held_against_the_next_task(watched: Watched) -> None:
-    """A worker that answers again in place of beginning is replaced, and the task handed on."""
+    """A worker that answers again in place of beginning is replaced, and the task passed on."""
     watched.submit("late", 1)
     first = watched.outcome()
     assert isinstance(first, Staged)

@@ -25,13 +25,14 @@ from trainer.evaluation.agreement.samples import (
     DEAD,
     HALVED,
     HEALTHY,
+    X4_KINDS,
     damaged,
     measure_samples,
     pieces,
+    softenings,
     student_of,
     with_noise,
 )
-from trainer.evaluation.agreement.softness import X4_KINDS, softenings
 from trainer.evaluation.agreement.streams import (
     Streams,
     alarm_figures,
@@ -140,7 +141,7 @@ def test_noise_is_a_share_of_each_tensor_s_spread(tmp_path: Path) -> None:
 
 
 def test_pieces_cover_the_picture() -> None:
-    """Each pixel lies in one piece; an image of the size or below stays whole."""
+    """Each pixel is in one piece; an image of the size or below stays whole."""
     picture = photograph(100, 190)
     cut = list(pieces(picture, 64))
     assert [piece.shape[:2] for piece in cut] == [(50, 64), (50, 63), (50, 63)] * 2

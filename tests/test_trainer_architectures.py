@@ -73,7 +73,7 @@ def test_branches_begin_as_the_plain_network_and_learn() -> None:
 
 
 def test_scales_of_blocks_can_be_held() -> None:
-    """After a step the first and last scale have moved, and those of the blocks stand at 1."""
+    """After a step the first and last scale have moved, and those of the blocks are at 1."""
     torch.manual_seed(0)
     network = build(NetworkConfig("student", 8, 2, cued=True, scaled_blocks=False))
     assert isinstance(network, StudentNet)

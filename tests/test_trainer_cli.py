@@ -131,8 +131,8 @@ def test_the_exported_student_runs_and_finds_its_teacher(made: Path) -> None:
     assert sample.student > 0.5
 
 
-def test_the_model_card_tells_what_was_measured(made: Path) -> None:
-    """Front matter, provenance, both digests and the evaluation stand in the Markdown file."""
+def test_the_model_card_reports_what_was_measured(made: Path) -> None:
+    """Front matter, provenance, both digests and the evaluation are in the Markdown file."""
     text = (made / "tiny.md").read_text()
     scores = json.loads((made / "scores" / "evaluation.json").read_text())
     ssim = scores["sets"]["pictures"]["rows"]["tiny"]["ssim"]
@@ -152,7 +152,7 @@ def test_the_model_card_tells_what_was_measured(made: Path) -> None:
 
 
 def test_cards_hold_no_places(made: Path) -> None:
-    """Where images, labels and runs lay on the maker's machine is nobody's business."""
+    """The card names no paths of images, labels and runs on the maker's machine."""
     for name in ("tiny", "tiny-teacher"):
         assert str(made).encode() not in (made / f"{name}.safetensors").read_bytes()
         assert str(made) not in (made / f"{name}.md").read_text()
@@ -175,7 +175,7 @@ def test_labels_are_whole_and_kept(made: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_scores_of_another_network_are_refused(made: Path, tmp_path: Path) -> None:
-    """A card tells only numbers that were measured on its own tensors."""
+    """A card reports only numbers that were measured on its own tensors."""
     scores = json.loads((made / "scores" / "evaluation.json").read_text())
     scores["models"]["tiny-teacher"]["digest"] = "0" * 64
     (tmp_path / "scores.json").write_text(json.dumps(scores))

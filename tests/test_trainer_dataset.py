@@ -51,7 +51,7 @@ def test_pictures_are_found_below_all_folders_once(tmp_path: Path) -> None:
 
 
 def test_the_split_moves_no_picture_when_others_are_added() -> None:
-    """An image's side follows from its name alone, whatever folder it lies in."""
+    """An image's side follows from its name alone, whatever folder it is in."""
     names = [Path(f"/p/{number}.png") for number in range(60)]
     few, many = (split_images(names[:n], validation=0.3) for n in (30, 60))
     assert set(few.validation) <= set(many.validation)

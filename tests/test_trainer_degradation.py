@@ -20,7 +20,7 @@ def noise(height: int, width: int) -> np.ndarray[tuple[int, int, int], np.dtype[
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 50), (33, 46), (64, 64)])
 def test_default_pair_keeps_size_and_original(size: tuple[int, int]) -> None:
-    """The degraded image has the original's shape; the original is handed through as it is."""
+    """The degraded image has the original's shape; the original is passed through as it is."""
     pixels = noise(*size)
     degraded, original = get_transform()(pixels)
     assert original is pixels
@@ -36,7 +36,7 @@ def test_factor_decides_how_soft() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 50), (33, 46)])
 def test_shrunk_is_the_picture_in_between(size: tuple[int, int]) -> None:
-    """Enlarging it gives the degraded image, so labels made from it lie on the same grid."""
+    """Enlarging it gives the degraded image, so labels made from it are on the same grid."""
     pixels = noise(*size)
     enlarged = resize(shrunk(pixels), height=size[0], width=size[1])
     assert np.array_equal(enlarged, degrade(pixels))

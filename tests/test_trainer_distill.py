@@ -198,7 +198,7 @@ def test_gradients_are_clipped(tmp_path: Path) -> None:
     assert moments[1] < 1e-12 < moments[0]
 
 
-def test_the_record_tells_every_validation(tmp_path: Path) -> None:
+def test_the_record_reports_every_validation(tmp_path: Path) -> None:
     """One JSON line for each validation, with the scores and the agreement with the labels."""
     trained(tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "record.jsonl").read_text().splitlines()]

@@ -282,7 +282,7 @@ def test_a_mask_is_a_radius_and_an_amount(mask: str) -> None:
         evaluate(f"--unsharp={mask}")
 
 
-def test_a_model_that_is_missing_is_told(tmp_path: Path, pictures: Path) -> None:
+def test_a_model_that_is_missing_is_reported(tmp_path: Path, pictures: Path) -> None:
     """Before anything is measured."""
     with pytest.raises(UnavailableError, match="no such model"):
         evaluate("--set", pictures, "--model", "no-x4", "--to", tmp_path / "to", *CPU)

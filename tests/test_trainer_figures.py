@@ -87,7 +87,7 @@ def recorded(name: str, *steps: int, **values: float) -> Record:
 
 
 def test_curves_show_what_was_measured() -> None:
-    """A row for each measure that a run has; the best stands in the legend, none is invented."""
+    """A row for each measure that a run has; the best is in the legend, none is invented."""
     teacher = recorded("teacher", 250, 500, psnr=28.0, ssim=0.79)
     drawn = draw_curves([teacher, recorded("lite", 250, 900, psnr=27.0, ssim=0.78)])
     assert [one.get_title("left") for one in drawn.axes[::2]] == [
@@ -177,7 +177,7 @@ def lesson(scene: Scene, *, upscales: bool = False) -> Lesson:
 
 
 def texts_apart(drawn: Figure) -> bool:
-    """Whether each text stands inside the figure and upon no other."""
+    """Whether each text is inside the figure and upon no other."""
     drawn.draw_without_rendering()
     boxes = [text.get_window_extent() for text in drawn.axes[0].texts if text.get_text()]
     inside = all(drawn.bbox.x0 < b.x0 and b.x1 < drawn.bbox.x1 for b in boxes) and all(
@@ -195,7 +195,7 @@ def test_no_label_of_the_pipeline_covers_another(
     assert texts_apart(draw_pipeline(lesson(scene_of(tmp_path, *size), upscales=upscales)))
 
 
-def test_the_pipeline_tells_measured_numbers(tmp_path: Path) -> None:
+def test_the_pipeline_reports_measured_numbers(tmp_path: Path) -> None:
     """Sizes, names and scores are those of this image and these models."""
     scene = scene_of(tmp_path, 64, 96)
     told = [text.get_text() for text in draw_pipeline(lesson(scene)).axes[0].texts]
@@ -207,7 +207,7 @@ def test_the_pipeline_tells_measured_numbers(tmp_path: Path) -> None:
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Training needs no matplotlib; who wants a figure is told what to install."""
+    """Training needs no matplotlib; a figure without it ends with what to install."""
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(UnavailableError, match=r"sharpend\[train\]"):
         blank(1, 1)

@@ -11,7 +11,7 @@ from tests.conftest import photograph
 from trainer.degradations import camera
 from trainer.evaluation.matrix import harm
 from trainer.evaluation.matrix.real_harm import RealFigures, box_mean, real_figures
-from trainer.evaluation.pixel_error import HIGHEST_DB, decibels, squared_error
+from trainer.evaluation.scores import HIGHEST_DB, decibels, squared_error
 
 if TYPE_CHECKING:
     from trainer.degradations.mixture import Pixels

@@ -121,7 +121,7 @@ def test_no_stream_of_the_validation_pictures_is_above_the_line(seed: int) -> No
 
 
 def test_the_line_leaves_half_the_lead_over_doing_nothing() -> None:
-    """With hardly any spread the line stands midway between student and no-op."""
+    """With hardly any spread the line is midway between student and no-op."""
     samples = [sample(0.98 + i * 1e-6, 0.94) for i in range(20)]
     assert alarm_threshold(samples) == pytest.approx(0.96, abs=2e-4)
 

@@ -247,7 +247,7 @@ class Plain:
 
 
 class Crisp:
-    """A sharpener whose output tells its option."""
+    """A sharpener whose output shows its option."""
 
     def sharpen(self, pixels: Pixels, *, crispness: float = 0.0) -> Pixels:
         """Add the option in levels."""

@@ -115,7 +115,7 @@ def test_the_mask_is_a_method() -> None:
 
 
 def test_the_best_mask_of_the_grid_is_found(tmp_path: Path) -> None:
-    """No other mask of the grid has a higher mean SSIM; doing nothing is told beside it."""
+    """No other mask of the grid has a higher mean SSIM; doing nothing is reported beside it."""
     originals = [photograph(40, 52, seed=seed) for seed in range(3)]
     paths = [tmp_path / f"{seed}.png" for seed in range(3)]
     for path, original in zip(paths, originals, strict=True):

@@ -93,7 +93,7 @@ def test_several_processes_make_the_same_pool(
 
 
 def test_windows_carry_the_cues_of_the_whole_window(pool: Path) -> None:
-    """What the model is told at training is what the daemon would measure."""
+    """The cues of the model at training are those that the daemon would measure."""
     for example in read_pool(pool, "train", taught=False):
         assert example.measured is not None
         expected = measure(np.ascontiguousarray(example.degraded)).tensor()[0].numpy()
@@ -102,7 +102,7 @@ def test_windows_carry_the_cues_of_the_whole_window(pool: Path) -> None:
 
 
 def test_an_interrupted_pool_leaves_the_old_one(pool: Path, images: dict[str, list[Path]]) -> None:
-    """What is being made lies beside; until it is whole, the old pool is the pool."""
+    """A new pool is made beside the old one, which is used until the new one is whole."""
     too_large = replace(CARD_OF, window_px=290)
     with pytest.raises(UsageError, match=r"shorter than the 322 pixels of a window"):
         make_pool(pool, too_large, images)
@@ -121,7 +121,7 @@ def test_labels_lie_beside_the_windows(pool: Path) -> None:
     assert read_pool_card(pool).taught_by == {"name": "large", "digest": "1"}
 
 
-def test_no_pool_and_a_damaged_card_are_told(tmp_path: Path) -> None:
+def test_no_pool_and_a_damaged_card_are_reported(tmp_path: Path) -> None:
     """Both name the folder."""
     with pytest.raises(InputMissingError, match="no such pool"):
         read_pool_card(tmp_path / "none")

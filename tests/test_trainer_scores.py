@@ -123,7 +123,7 @@ def test_the_interval_of_two_values_is_known() -> None:
     st.integers(1, 8),
 )
 def test_intervals_move_with_their_values(values: list[int], by: int, times: int) -> None:
-    """Shifting and scaling values does the same to mean and ends, which lie among the values."""
+    """Shifting and scaling values does the same to mean and ends, which are among the values."""
     column = np.array(values, np.float64)
     found, moved = estimate_mean(column), estimate_mean(column * times + by)
     assert min(values) <= found.low <= found.mean <= found.high <= max(values)

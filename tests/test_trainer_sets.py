@@ -37,7 +37,7 @@ def write(folder: Path, name: str, height: int = 24, width: int = 32) -> Path:
         ("=a", ("", "=a")),
     ],
 )
-def test_a_name_stands_before_the_first_equals_sign(text: str, expected: tuple[str, str]) -> None:
+def test_a_name_is_before_the_first_equals_sign(text: str, expected: tuple[str, str]) -> None:
     """A slash before it makes the whole a path."""
     assert split_name(text) == expected
 

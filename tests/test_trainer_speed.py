@@ -63,7 +63,7 @@ def test_each_number_of_threads_has_its_speed_and_the_highest_memory_counts(
     assert alone["a"].times == {}
 
 
-def test_the_process_counts_and_sharpens_as_it_is_told(networks: Networks) -> None:
+def test_the_process_counts_and_sharpens_as_it_is_asked(networks: Networks) -> None:
     """Multiplications are those of the convolutions at 1080p: every cell of the folded grid."""
     who, made, counted = serve(str(networks.student), ON_CPU, [SHARPEN, COUNT])
     per_cell = 9 * (48 * 8 + 2 * 8 * 8 + 8 * 48)

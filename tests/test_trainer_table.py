@@ -129,7 +129,7 @@ def test_the_markdown_shows_intervals_and_words() -> None:
 
 
 def test_nothing_gained_has_no_sign_of_loss() -> None:
-    """A loss that rounds to nothing is told as nothing."""
+    """A loss that rounds to nothing is reported as nothing."""
     scores = {DEGRADED: Score(0.5, 30, None, 31, 0.8), "x": Score(0.49999, 30, None, 31, 0.8)}
     scores["t"] = Score(0.6, 30, None, 31, 0.8)
     one = SetScores("s", paired=False, measured=[MeasuredImage("a.png", 40, 60, scores, {})])
@@ -137,7 +137,7 @@ def test_nothing_gained_has_no_sign_of_loss() -> None:
     assert (found["SSIM gain"], found["of the teacher's gain"]) == ("+0.0000", "0%")
 
 
-def test_the_fields_convention_stands_first_on_given_pairs() -> None:
+def test_the_fields_convention_is_first_on_given_pairs() -> None:
     """Y-PSNR and Y-SSIM are shown where the set is one of the benchmarks."""
     lite = cells(as_markdown(evaluation(paired=True)), "lite")
     assert list(lite)[1:3] == ["Y-PSNR dB", "Y-SSIM"]
@@ -162,7 +162,7 @@ def test_costs_stand_beside_the_scores() -> None:
 
 
 def test_one_picture_has_no_interval() -> None:
-    """A mean of one is told without brackets."""
+    """A mean of one is reported without brackets."""
     one = Evaluation({}, [SetScores("s", paired=False, measured=PICTURES[:1])])
     assert cells(as_markdown(one), "lite")["PSNR dB"] == "30.00"
 

@@ -1,4 +1,4 @@
-"""Teachers: which file is what, what is refused, and that labels lie on their images."""
+"""Teachers: which file is what, what is refused, and that labels are on their images."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def test_a_student_is_no_teacher(tmp_path: Path) -> None:
         load_teacher_model(path, CPU)
 
 
-def test_our_damaged_weights_are_told_as_ours(ours: Path) -> None:
-    """A cut weights file is not handed on to a loader of foreign models."""
+def test_our_damaged_weights_are_reported_as_ours(ours: Path) -> None:
+    """A cut weights file is not passed on to a loader of foreign models."""
     ours.write_bytes(ours.read_bytes()[:50])
     with pytest.raises(UnavailableError, match="not a sharpend weights file"):
         load_teacher_model(ours, CPU)
@@ -164,7 +164,7 @@ def halved(_: NDArray[np.uint8], degraded: NDArray[np.uint8]) -> NDArray[np.uint
 
 
 def test_labels_are_written_once_and_resumed(tmp_path: Path) -> None:
-    """Each image's label lies under its name; what exists is not made again."""
+    """Each image's label is under its name; what exists is not made again."""
     pictures = [tmp_path / "a.png", tmp_path / "b.jpg.png"]
     for seed, path in enumerate(pictures):
         write_image(blobs(20, 24, seed), path)

@@ -78,7 +78,7 @@ def ran(work: Path, *arguments: str, **environment: str) -> subprocess.Completed
 
 @pytest.mark.slow
 def test_training_needs_six_libraries_only(work: Path) -> None:
-    """On a bare machine the loop runs from the source tree, and tells JSON lines."""
+    """On a bare machine the loop runs from the source tree, and prints JSON lines."""
     done = ran(work, "-c", BARE)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]

@@ -40,7 +40,7 @@ STALE = "def test_stale(): pass"
 def test_what_failed_runs_once_more(
     tmp_path: Path, text: str, options: tuple[str, ...], status: int, runs: int
 ) -> None:
-    """Files that failed run again as a whole; after anything else the first status stands."""
+    """Files that failed run again as a whole; after anything else the first status counts."""
     (tmp_path / "test_it.py").write_text(text)
     cache = tmp_path / ".pytest_cache/v/cache/lastfailed"
     cache.parent.mkdir(parents=True)

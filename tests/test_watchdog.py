@@ -1,4 +1,4 @@
-"""The watchdog is fed by progress alone: a daemon whose parts stand still is started anew."""
+"""The watchdog is fed by progress alone: a daemon whose parts make no progress is started anew."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Watched:
         return Callbacks(self.context.control.wake, self.context.keep_alive.go_on, lambda _: None)
 
     def fed(self) -> bool:
-        """Whether the watchdog hears of the daemon after one more turn."""
+        """Whether the watchdog learns of the daemon after one more turn."""
         before = len(self.manager.messages())
         self.shop.turn()
         self.context.watchdog.next_s = 0.0

@@ -128,7 +128,7 @@ def test_the_overview_of_a_daemon_at_work(tmp_path: Path) -> None:
     os.close(held)
 
 
-def test_a_canary_stands_beside_the_model_in_use(tmp_path: Path) -> None:
+def test_a_canary_is_beside_the_model_in_use(tmp_path: Path) -> None:
     """Its figures and those of the model in use, on the same crops, each by its own teacher."""
     canary = {"model": "new", "n": 12, "verdict": "good", "residual_above": 0.388}
     canary |= {"difference": 1.25, "mean": 0.985, "used_mean": 0.99, "residual_ratio": 0.21}
@@ -156,7 +156,7 @@ def test_actions_that_fail_are_logged_with_who(tmp_path: Path) -> None:
     assert acted == [(action, LOCAL, "127.0.0.1") for action in ("retry", "pause", "resume")]
 
 
-def test_a_fault_in_an_action_is_told_and_logged_with_who(tmp_path: Path) -> None:
+def test_a_fault_in_an_action_is_reported_and_logged_with_who(tmp_path: Path) -> None:
     """A row that no version wrote, with a path that no system call takes."""
     fill(tmp_path, refused=[b"a.jpg"])
     ledger = open_ledger(tmp_path)
@@ -170,7 +170,7 @@ def test_a_fault_in_an_action_is_told_and_logged_with_who(tmp_path: Path) -> Non
     assert (failed["who"], failed["message"].count("ValueError")) == (LOCAL, 1)
 
 
-def test_a_fault_of_a_page_is_told_and_logged(tmp_path: Path) -> None:
+def test_a_fault_of_a_page_is_reported_and_logged(tmp_path: Path) -> None:
     """A status file with a figure of another type: an answer and one line, no traceback."""
     fill(tmp_path)
     held = working(tmp_path, paused=[1])
@@ -196,7 +196,7 @@ def test_a_daemon_that_is_down_has_no_figures(tmp_path: Path) -> None:
 
 
 def test_a_state_that_fails_is_shown(tmp_path: Path) -> None:
-    """A state outage of the daemon is told as its health; a damaged ledger as an error."""
+    """A state outage of the daemon is reported as its health; a damaged ledger as an error."""
     fill(tmp_path, pending=[b"b.jpg"])
     held = working(tmp_path, state="paused", state_fault="no space left", health="fail")
     with served(tmp_path) as visitor:
@@ -360,7 +360,7 @@ def test_the_gallery_pages_through_previews(tmp_path: Path) -> None:
 
 
 def refusal(base: Path) -> Path:
-    """A state directory with a refused input that lies in its folder; the folder's root."""
+    """A state directory with a refused input that is in its folder; the folder's root."""
     root = base / "in"
     root.mkdir()
     (root / "bad.jpg").write_bytes(b"no image")
@@ -378,7 +378,7 @@ def refusal(base: Path) -> Path:
 
 
 def test_retry_makes_the_image_pending_and_is_logged(tmp_path: Path) -> None:
-    """The button does what `sharpend retry` does; a second click is told that it was too late."""
+    """The button does what `sharpend retry` does; a second click gets an error: too late."""
     state = refusal(tmp_path)
     with served(state) as visitor:
         assert "it is none" in visitor.get("/quarantine").text
@@ -424,8 +424,8 @@ def stream_of(visitor: Visitor) -> Iterator[bytes]:
             yield from lines
 
 
-def test_changes_are_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever listens hears of a change of the ledger; the stream ends with the server."""
+def test_changes_are_reported_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever listens learns of a change of the ledger; the stream ends with the server."""
     monkeypatch.setattr(event_stream, "LOOK_EVERY_S", 0.05)
     fill(tmp_path, pending=[b"a.jpg"])
     with served(tmp_path) as visitor:
@@ -437,7 +437,7 @@ def test_changes_are_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_command_serves_and_ends(tmp_path: Path) -> None:
-    """`sharpend web` tells its address, and ends with status 0 at SIGTERM, with a stream open."""
+    """`sharpend web` prints its address, and ends with status 0 at SIGTERM, with a stream open."""
     fill(tmp_path, pending=[b"a.jpg"])
     command = [sys.executable, "-m", "sharpend", "web", "--state", str(tmp_path)]
     with subprocess.Popen(

@@ -158,7 +158,7 @@ def test_other_sites_load_nothing(state: Path, attack: str) -> None:
 
 
 def test_names_in_headers_are_not_passed_on(state: Path) -> None:
-    """Nothing of them stands in an answer, so that no cache and no link leads elsewhere."""
+    """Nothing of them is in an answer, so that no cache and no link leads elsewhere."""
     forwarded = ("X_Forwarded_Host", "X_Host", "Forwarded", "X_Original_URL", "X_Rewrite_URL")
     sent = dict.fromkeys(forwarded, "attacker.example/quarantine")
     with served(state, {"ann": TOKEN}) as visitor:

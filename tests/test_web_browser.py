@@ -180,7 +180,7 @@ def test_the_slider_by_touch(browser: Browser, site: str) -> None:
 
 
 def test_entry_by_keyboard(browser: Browser, tmp_path: Path) -> None:
-    """A token is typed and sent without a mouse; a wrong one is told."""
+    """A token is typed and sent without a mouse; a wrong one is reported."""
     fill(tmp_path)
     with served(tmp_path, {"ann": TOKEN}) as visitor:
         url = f"http://127.0.0.1:{visitor.port}"

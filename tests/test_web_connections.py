@@ -124,7 +124,7 @@ def test_an_answer_that_nobody_takes_is_given_up(visitor: Visitor) -> None:
         until(lambda: is_served(visitor))
 
 
-def test_the_one_that_waited_longest_makes_room(
+def test_the_one_that_waited_longest_makes_space(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where all places are taken by visitors that say nothing (more), a new one gets in."""

@@ -171,7 +171,7 @@ def test_a_token_of_one_session_is_none_of_another(state: Path) -> None:
 def test_nobody_comes_in_without_a_token(
     attacked: Path, guarded: Visitor, path: str, kind: str
 ) -> None:
-    """A browser is led to the form, a program is told; neither sees a name."""
+    """A browser is led to the form, a program gets an error; neither sees a name."""
     visitor = guarded.other()
     answer = visitor.get(path, Accept=kind)
     assert answer.status == (303 if kind == "text/html" else 401)
@@ -196,7 +196,7 @@ def test_a_token_lets_in_and_names_who_acts(state: Path) -> None:
         assert visitor.get("/", Authorization=f"Basic {TOKEN}").status == 303
 
 
-def test_the_token_stands_in_no_answer_and_no_log(state: Path) -> None:
+def test_the_token_is_in_no_answer_and_no_log(state: Path) -> None:
     """Nor in the cookie."""
     with served(state, {"ann": TOKEN}) as visitor:
         answer = signed_in(visitor)
@@ -219,7 +219,7 @@ def test_the_cookie_is_out_of_reach(state: Path) -> None:
 
 
 def test_guessing_tokens_is_slowed_down(state: Path) -> None:
-    """After five wrong ones a minute has to pass; the log tells of it."""
+    """After five wrong ones a minute has to pass; the log reports it."""
     with served(state, {"ann": TOKEN}) as visitor:
         visitor.get("/login")
         statuses = [visitor.act("/login", token=f"wrong {n}").status for n in range(8)]
@@ -470,7 +470,7 @@ def test_a_preview_that_is_a_link_is_not_served(state: Path) -> None:
 
 
 def test_open_streams_are_bounded(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of several at once, those too many are told so; the pages are served all the same."""
+    """Of several at once, those too many get an error; the pages are served all the same."""
     monkeypatch.setattr("sharpend.web.event_stream.MOST_STREAMS", 2)
     request = b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with served(state) as visitor:
@@ -561,7 +561,7 @@ FILES = {
 
 @pytest.mark.parametrize("fault", FILES)
 def test_a_file_of_tokens_is_checked(tmp_path: Path, fault: str) -> None:
-    """A token that can be guessed or read is told, with what to change."""
+    """A token that can be guessed or read is reported, with what to change."""
     text, mode, told = FILES[fault]
     path = tmp_path / "tokens"
     path.write_text(text)

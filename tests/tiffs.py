@@ -24,7 +24,7 @@ Tags = dict[int, tuple[int, bytes]]
 
 @dataclass
 class Tiff:
-    """A TIFF that grows: what is put last lies last."""
+    """A TIFF that grows at its end."""
 
     order: str = "<"
     data: bytearray = field(default_factory=bytearray)
@@ -106,7 +106,7 @@ class Form:
 def tags_of(data: bytes) -> list[dict[tuple[int, ...], bytes]]:
     """All tags of each page of a TIFF, by the pointers that lead to them and their number.
 
-    A value that lies beyond the end of the file is an empty one.
+    A value that is beyond the end of the file is an empty one.
     """
     form = Form.of(data)
     place = form.place(data, 8 if form.is_big else 4)

@@ -6,7 +6,7 @@
 #SBATCH --mem=8G
 #SBATCH --signal=B:TERM@60
 
-# At the time limit Slurm signals this shell, which passes it on: images in work end first.
+# At the time limit Slurm signals this shell, which passes it on: images in progress end first.
 trap 'kill -TERM "$pid"' TERM
 sharpend once --input /data/images --output /data/sharp --state "/var/tmp/sharpend-$USER" \
     --workers "$SLURM_CPUS_PER_TASK" --shard "$SLURM_ARRAY_TASK_ID/16" &

@@ -103,7 +103,7 @@ complete -c sharpend -n '_shtab_sharpend_using move' -s h -l help -d 'show this 
 complete -c sharpend -n '_shtab_sharpend_using move' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration file (TOML)'
 complete -c sharpend -n '_shtab_sharpend_using move' -l state -xka "(__fish_complete_directories)" -d 'state directory: ledger and quarantine'
 complete -c sharpend -n '_shtab_sharpend_using move' -l anyway -d 'do it even if NEW contains none of the files in the ledger'
-complete -c sharpend -n '_shtab_sharpend_using; and test $_shtab_sharpend_npos -eq 0' -a pause -d 'Start no image of a folder until `resume`; images in work are finished.'
+complete -c sharpend -n '_shtab_sharpend_using; and test $_shtab_sharpend_npos -eq 0' -a pause -d 'Start no image of a folder until `resume`; images in progress are finished.'
 complete -c sharpend -n '_shtab_sharpend_using pause' -s h -l help -d 'show this help message and exit'
 complete -c sharpend -n '_shtab_sharpend_using pause' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration file (TOML)'
 complete -c sharpend -n '_shtab_sharpend_using pause' -l state -xka "(__fish_complete_directories)" -d 'state directory: ledger and quarantine'

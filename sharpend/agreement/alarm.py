@@ -1,9 +1,9 @@
 """Agreement alarm: sampling of images, rolling window, threshold and hysteresis.
 
-Owns the rules of the alarm. The model's own rule looks at the pooled residual ratio of the
-window: what the student leaves undone or does otherwise, as a share of what the teacher adds. On
-images that are sharp already both that ratio and SSIM are best for a model that changes nothing, so
-they cannot show damage: samples to which the teacher adds too little are skipped, and a window that
+Owns the rules of the alarm. The model's own rule looks at the pooled residual ratio of the window:
+what the student leaves undone or does otherwise, as a share of what the teacher adds. On images
+that are sharp already both that ratio and SSIM are best for a model that changes nothing, so they
+cannot show damage: samples to which the teacher adds too little are skipped, and a window that
 holds too few others is not judged at all.
 """
 
@@ -62,10 +62,10 @@ def is_measurable(sample: AgreementSample, measurable_from: float) -> bool:
     """Return whether the teacher changes this crop enough for a meaningful ratio.
 
     Args:
-        sample: one crop's.
+        sample: of one crop.
         measurable_from: the least root mean square of teacher - input, in multiples of that of the
-            input's own finest detail. On softened images the x4 teacher adds several times what
-            is there, on sharp ones a fraction, and there its own students depart from it.
+            input's own finest detail. On softened images the x4 teacher adds several times what is
+            there, on sharp ones a fraction, where even its own students differ from it.
     """
     added = sample.noop_residual
     moves = added > LEAST_MOVE**2 * sample.values
@@ -84,7 +84,7 @@ class AgreementAlarm:
     def __init__(self, options: AlarmOptions) -> None:
         self._options = options
         self._recent: deque[AgreementSample] = deque(maxlen=options.window)
-        self._handed_out = self._asked = self._in_work = 0
+        self._assigned = self._asked = self._in_work = 0
         self._busy_s = self._spent_s = self._price_s = 0.0
         self._sum = self._noop_sum = 0.0
         self.count = 0
@@ -92,14 +92,14 @@ class AgreementAlarm:
         self.low = self._is_far = False
 
     def wants(self) -> bool:
-        """Return whether the image that is handed out now is a sample; the first always is."""
-        self._handed_out += 1
+        """Return whether the image that is assigned now is a sample; the first always is."""
+        self._assigned += 1
         if not self._options.sample:
             return False
         in_work_s = self._in_work * self._price_s  # samples of other workers, not counted yet
         busy_s = self._busy_s + in_work_s
         affordable = self._spent_s + in_work_s <= self._options.budget * busy_s
-        due = self._asked < self._options.sample * self._handed_out
+        due = self._asked < self._options.sample * self._assigned
         if self._asked and not (affordable and due):
             return False
         self._asked += 1
@@ -107,9 +107,9 @@ class AgreementAlarm:
         return True
 
     def missed(self) -> None:
-        """Record that an image was not measured as planned: the next one takes its turn."""
+        """Record that an image was not measured as planned: the next one is measured instead."""
         self._asked -= 1
-        self._came()
+        self._one_ended()
 
     def spent(self, *, busy_s: float, agree_s: float) -> None:
         """Add a finished image's seconds, in total and for the comparison."""
@@ -119,7 +119,7 @@ class AgreementAlarm:
 
     def add(self, sample: AgreementSample) -> bool:
         """Add a sample; return True if it raised or cleared the alarm (see `low`)."""
-        self._came()
+        self._one_ended()
         self._recent.append(sample)
         self.count += 1
         self._sum += sample.student
@@ -129,8 +129,8 @@ class AgreementAlarm:
         before, self.low = self.low, self._is_far or self._is_below_threshold()
         return self.low != before
 
-    def _came(self) -> None:
-        """Count the end of a sample; one that another alarm asked for is none of these."""
+    def _one_ended(self) -> None:
+        """Count the end of a sample; samples that another alarm requested were not counted."""
         self._in_work = max(0, self._in_work - 1)
 
     @property
@@ -168,8 +168,8 @@ class AgreementAlarm:
 
     @property
     def _threshold(self) -> float:
-        line = self._options.residual_above
-        return NO_BETTER if line is None else line
+        above = self._options.residual_above
+        return NO_BETTER if above is None else above
 
     def _measurable(self) -> list[AgreementSample]:
         least = self._options.measurable_from
@@ -205,7 +205,7 @@ def quotient_threshold(canary: Mapping[str, float], used: Mapping[str, float]) -
 
     Args:
         canary: residual ratio by kind of softness, as its card has it.
-        used: likewise, of the model in use.
+        used: residual ratio by kind of the model in use.
 
     Returns:
         The largest quotient of a kind, with the margin; None if the cards have no kind in common.
@@ -217,17 +217,18 @@ def quotient_threshold(canary: Mapping[str, float], used: Mapping[str, float]) -
 class PairedAlarm:
     """Rolling quotient of the residual ratios of two models, and whether it is too large.
 
-    A line of one model must hold for every kind of softness, so that noise on the weights of a good
-    model stays below it. The kinds of images that come in move the ratios of two models alike:
-    their quotient hardly depends on them, and shows such damage.
+    A threshold for one model must hold for every kind of softness, so that noise on the weights of
+    a good model stays below it. The kind of the images changes the ratios of two models alike:
+    their quotient hardly depends on it, and shows such damage.
 
     Args:
-        canary: window, and from where a crop is measurable for it.
-        used: likewise, of the model in use.
-        above: line of the quotient; None: it is reported, and not judged.
+        canary: window and `measurable_from` of the canary.
+        used: the same of the model in use.
+        above: threshold of the quotient; None: it is reported, not judged.
 
     Attributes:
-        above, low: the line; True while the quotient is above it.
+        above: the threshold.
+        low: True while the quotient is above it.
     """
 
     def __init__(self, canary: AlarmOptions, used: AlarmOptions, above: float | None) -> None:

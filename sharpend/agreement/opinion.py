@@ -1,7 +1,7 @@
 """Comparison of student and teacher on one crop of a real image.
 
-Runs inside a worker. Owns the choice of the crop and the comparison; how often it is asked for,
-and what follows from the numbers, is the daemon's business.
+Runs inside a worker. Owns the choice of the crop and the comparison; how often it is done, and the
+consequences of the figures, are decided by the daemon.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ class Taught:
     """One crop, sharpened by the teacher.
 
     Attributes:
-        rows: of the crop, in the whole image.
-        columns: likewise.
-        picture: the teacher's, of the crop alone, 1 x 3 x H x W in [0, 1].
-        strength: that it was run with.
+        rows: rows of the crop in the whole image.
+        columns: columns of the crop.
+        picture: output of the teacher for the crop, 1 x 3 x H x W in [0, 1].
+        strength: strength of the teacher's run.
     """
 
     rows: slice
@@ -114,7 +114,7 @@ class SecondOpinion:
                 f"({(student.teacher_digest or '')[:12]}) than the one here "
                 f"({teacher.digest[:12]}): install both from one training"
             )
-        # The measure of the alarm: its lines were drawn in float32, and samples are few.
+        # The alarm's thresholds were measured in float32, and samples are few.
         self._teacher = Sharpener(teacher, replace(placement, runtime=TORCH, precision=FLOAT32))
 
     def compare(  # noqa: PLR0913 - all that the student was given
@@ -134,13 +134,13 @@ class SecondOpinion:
 
         Args:
             pixels: the input, H x W x C uint8 or uint16.
-            sharpened: the student's result, same shape and dtype; or the student, where its
-                result bears crispness: it sharpens the crop again without.
+            sharpened: the student's result, same shape and dtype; or the student, if its result
+                includes crispness: it sharpens the crop again without.
             crop_px: side of the crop; a smaller image is compared whole.
-            strength: 0..2, what the student was run with.
-            overshoot: 0..255, likewise.
+            strength: 0..2, strength of the student's run.
+            overshoot: 0..255, overshoot of the student's run.
             visible: H x W; where it is False both models' pixels are the input's.
-            cues: of the whole image; None measures its pixels if the teacher has use for that.
+            cues: of the whole image; None measures its pixels if the teacher needs cues.
 
         Returns:
             The sample, or None for a side below SSIM's window.
@@ -203,11 +203,11 @@ def compare_both(  # noqa: PLR0913 - as `SecondOpinion.compare`
     Args:
         pixels: the input, H x W x C.
         used: the model in use.
-        canary: the other one.
-        crop_px: as `SecondOpinion.compare` takes it.
-        strength: likewise.
-        overshoot: likewise.
-        visible: likewise.
+        canary: the canary.
+        crop_px: as in `SecondOpinion.compare`.
+        strength: as there.
+        overshoot: as there.
+        visible: as there.
         cues: of the whole image, by the model in use.
 
     Returns:
@@ -222,7 +222,7 @@ def compare_both(  # noqa: PLR0913 - as `SecondOpinion.compare`
     tried, canary_ms = _timed(canary.model, pixels, crop, own)
     by_used = by_canary = used.teacher._taught(pixels, crop, how)  # noqa: SLF001 - of this module
     if canary.teacher is not used.teacher:
-        by_canary = canary.teacher._taught(pixels, crop, how)  # noqa: SLF001 - likewise
+        by_canary = canary.teacher._taught(pixels, crop, how)  # noqa: SLF001 - of this module
     energy = _energy(to_tensor(tried), to_tensor(made))
     return CanarySample(
         canary=by_canary.crops_compared(pixels[crop], tried),

@@ -45,11 +45,11 @@ class Batch:
         return self.used_s / len(self.events)
 
     def busy(self, places: int) -> float:
-        """Share of the time of so many places to work that had an image in work.
+        """Share of the time of so many places that had an image in progress.
 
         A place is a worker, or a core where workers outnumber the cores that they share: images
-        beyond one for each place wait for a core, and do not count. The work on an image begins as
-        soon as its worker has it.
+        beyond one for each place wait for a core, and do not count. An image is in progress from
+        when its worker gets it.
         """
         ends = [datetime.fromisoformat(one["timestamp"]).timestamp() for one in self.events]
         last_s = max(ends)
@@ -67,7 +67,7 @@ class Batch:
 
     @property
     def beside_s(self) -> float:
-        """Median of what an image takes beside its work: ways to and from its worker, commit."""
+        """Median overhead of an image in seconds: transfer to and from its worker, and commit."""
         return statistics.median([float(one["seconds"]) - _work_s(one) for one in self.events])
 
 
@@ -94,7 +94,7 @@ class Place:
 
         Args:
             source: the images.
-            other_cpu_s: returns the processor time so far of what is counted beside the daemon.
+            other_cpu_s: returns the processor time so far of other processes that are counted.
             uncounted: images that are finished before the clock starts; fewer than all.
         """
         for path in source:

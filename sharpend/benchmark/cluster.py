@@ -35,7 +35,7 @@ def cluster(source: Path, scratch: Path, model: str) -> Table:
         model: as `model.name` takes it.
 
     Raises:
-        UnavailableError: a daemon ended; the cluster has no room for as many workers as it says.
+        UnavailableError: a daemon ended; fewer workers fit on the cluster than it reported.
     """
     images = sorted(path for path in source.iterdir() if path.is_file())
     usual = {"SHARPEND_MODEL__NAME": model, "SHARPEND_WORKERS__THREADS": "1"}
@@ -95,5 +95,5 @@ def _workers(state: Path) -> int:
     """Number of workers that a daemon has now."""
     report = json.loads((state / "status.json").read_text())
     if not report["workers"]:
-        raise UnavailableError("no node of the cluster has room for a worker")
+        raise UnavailableError("no node of the cluster has capacity for a worker")
     return int(report["workers"])

@@ -65,6 +65,6 @@ def _text(cell: Cell) -> str:
 
 def _number(value: float) -> str:
     """Format three significant digits without an exponent."""
-    if abs(value) >= 100 or value == int(value):  # noqa: PLR2004 - three digits stand before the point
+    if abs(value) >= 100 or value == int(value):  # noqa: PLR2004 - three digits before the point
         return f"{value:.0f}"
     return f"{value:.3g}"

@@ -60,7 +60,7 @@ class Run:
         return cores / fmean(self.stages_s[skip:])
 
     def rest_s(self, cores: int, *, skip: int) -> float:
-        """Time of a core for an image after `skip` beside its stages and observations.
+        """Processor time of an image after `skip`, without its stages and observations.
 
         That is what the daemon's own process takes from the workers, and time without work.
         """

@@ -1,4 +1,4 @@
-"""Rounds of a benchmark: all competitors work in turn, so that other load slows all alike."""
+"""Rounds of a benchmark: all competitors work in turn, so that other load slows all equally."""
 
 from __future__ import annotations
 

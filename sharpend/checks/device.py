@@ -73,7 +73,7 @@ def device(answer: Mapping[str, Any] | UnavailableError, *, driver: bool) -> Ite
 
 
 def _precision(loaded: Mapping[str, Any]) -> Finding:
-    """Tell the precision of a model and the measurement behind it."""
+    """Report the precision of a model and the measurement that chose it."""
     found = f"{loaded['model']} in {loaded['precision']}: {loaded['precision_cause']}"
     if loaded["refused"]:
         names = ", ".join(loaded["refused"])

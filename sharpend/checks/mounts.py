@@ -64,11 +64,11 @@ def input_mount(name: str, options: FolderOptions, mount: Mount) -> Finding:
 def state_mount(state: str, mount: Mount) -> Finding:
     """Check that the ledger's file system is safe for SQLite."""
     if mount.is_networked:
-        what = f"{state} lies on {mount.kind}, and a ledger on a network file system can be damaged"
+        what = f"{state} is on {mount.kind}, and a ledger on a network file system can be damaged"
         change = "set state to a folder on a local disk"
         return fault("state: file system", what, change, ExitCode.CONFIGURATION)
     if mount.kind in _FORGETFUL:
-        what = f"{state} lies on {mount.kind}: the ledger is lost at every reboot"
+        what = f"{state} is on {mount.kind}: the ledger is lost at every reboot"
         return note("state: file system", what, "set state to a folder on a disk")
     return ok("state: file system", f"{state}: {mount.kind}, local")
 

@@ -1,8 +1,8 @@
 """Service user: find the user that runs the daemon, and run checks with its rights.
 
-Owns the child process that drops root for the service's user: access lists, groups and
-read-only mounts are then the kernel's answer and no guess from mode bits. Refuses to become
-another user where this process is not root: the answers are then the caller's own.
+Owns the child process that drops root for the service's user: access lists, groups and read-only
+mounts are then the kernel's answer and no guess from mode bits. Refuses to become another user
+where this process is not root: the answers are then the caller's own.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _is_number(name: str) -> bool:
 
 
 def ask(runner: Runner, module: str, question: object) -> Any:  # noqa: ANN401 - JSON
-    """Run a module of ours as a process with the runner's rights, and return its answer.
+    """Run a module of sharpend as a process with the runner's rights, and return its answer.
 
     Args:
         runner: who is to answer; the caller where it cannot be asked.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Forget the disks of a folder; a running daemon takes the present ones within seconds.
+    """Forget the recorded disks of a folder; a running daemon accepts those now there in seconds.
 
     Raises:
         UsageError: the ledger knows no folder of that name.

@@ -33,12 +33,31 @@ SECTIONS = (
     "peers",
 )
 ONLY_NAMED = ("cluster",)
-"""Sections that `all` leaves out: they need what the user has started."""
+"""Sections that `all` leaves out: they need a cluster that the user has started."""
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    command.add_argument(
+        "section",
+        nargs="*",
+        choices=["all", *SECTIONS, *ONLY_NAMED],
+        default="all",
+        help=f"what to measure: {', '.join(SECTIONS)}, or all of them (default); or"
+        " cluster: workers on a Ray cluster that you started, against local ones",
+        metavar="SECTION",
+    )
+    text = "model; may be repeated, the daemon sections use the first"
+    command.add_argument("--model", action="append", metavar="NAME", help=text)
+    command.add_argument("--images", type=Path, metavar="DIR", help="images (default: generated)")
+    command.add_argument("--quick", action="store_true", help="a few minutes: few and small images")
+    command.add_argument("--device", default="cpu", metavar="D", help="device for models")
+    command.add_argument("--to", type=Path, metavar="DIR", help="folder for the results")
 
 
 def main(options: argparse.Namespace) -> int:
     """Measure and print."""
-    # Not at the top: numpy and torch, which the command line does without.
+    # Not at the top: it imports numpy and torch, which other commands do not need.
     from sharpend.benchmark import sections  # noqa: PLC0415
     from sharpend.benchmark.plots import require_matplotlib  # noqa: PLC0415
 

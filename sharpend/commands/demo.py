@@ -2,8 +2,8 @@
 
 Makes four kinds of input from each sharp photograph (softened by four as the report does, out of
 focus, as it is, and as it is with crispness), drops them into the folders of a daemon that runs as
-its own process, waits for its events, and compares. Everything but the result folder is removed;
-it holds the state directory, too, which `sharpend web` shows.
+its own process, waits for its events, and compares. Everything but the result folder is removed; it
+holds the state directory, too, which `sharpend web` shows.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ ENVIRONMENT = {
     "SHARPEND_AGREEMENT__BUDGET": "1",
     "SHARPEND_PREVIEWS__SHARE": "1",
 }
-"""The demo asks the teacher about every image, and shows each: there are only a few."""
+"""Compares each of the few images with the teacher, and makes a preview of each."""
 SETTINGS = """
 [[folder]]
 input = "{folder}/plain"
@@ -177,7 +177,7 @@ def _sharpen(
             folder = "crisper" if finished["folder"] == "crisp" else "sharp"
             outputs[Path(finished["path"]).name] = scratch / folder / finished["output"]
     report = [event for event in daemon.last_events if event["event"] == Event.REPORT_PUBLISHED][-1]
-    for path in outputs.values():  # a new demo takes the place of the last one's images
+    for path in outputs.values():  # replaces the images of the last demo
         shutil.copyfile(path, output / path.name)
     compared = [
         Compared(

@@ -1,7 +1,7 @@
 """`sharpend doctor`: check whether this machine can run the daemon, and advise changes.
 
-Runs the checks of `sharpend.checks` on this machine, as the user that the installed unit
-names. Changes nothing on disk. The models are run once in a process of their own, as in a worker.
+Runs the checks of `sharpend.checks` on this machine, as the user that the installed unit names.
+Changes nothing on disk. The models are run once in a process of their own, as in a worker.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ def main(options: argparse.Namespace) -> int:
     """Print the findings of all checks, one line each.
 
     Returns:
-        0 where nothing is at fault, else 78, 66, 69 or 73: the status of what to change first.
+        0 without a fault, else 78, 66, 69 or 73: the exit status of the fault to mend first.
 
     Raises:
-        ConfigError: a setting is wrong; nothing else is looked at before that is changed.
+        ConfigError: a setting is wrong; no other check runs before that is changed.
     """
     found = []
     for one in _findings(options):
@@ -186,7 +186,7 @@ class Machine:
         """Umask of the daemon: the unit's, or the one inherited from here."""
         if self.used is not None and self.used["UMask"]:
             return int(self.used["UMask"], 8)
-        umask = os.umask(0o077)  # there is no other way to ask for it
+        umask = os.umask(0o077)  # it can only be read by setting it
         os.umask(umask)
         return umask
 
@@ -196,7 +196,7 @@ class Machine:
         try:
             running = is_locked(directory)
         except OSError as error:
-            what = f"{directory}: {error.strerror}: cannot tell whether a daemon is running"
+            what = f"{directory}: {error.strerror}: cannot check whether a daemon is running"
             return note("daemon", what, "run it as root, or as the daemon's user")
         every_s = self.settings.report.every_s
         last = read_status(directory)

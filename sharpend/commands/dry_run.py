@@ -58,10 +58,10 @@ NOT_MEASURED = (
 )
 IMAGES_REMEMBERED = 200
 FEWEST_IMAGES = 5
-"""Fewer say nothing about the next ones."""
+"""With fewer images no duration is estimated."""
 _OUTAGE = 10
-"""An image that took this many times as long as nine in ten of them waited for something else: a
-share that was gone, a machine that slept."""
+"""An image that took this many times as long as nine in ten of them was delayed by something else:
+a missing share, a suspended machine."""
 _MEGA = 1_000_000
 _MINUTE_S, _HOUR_S = 60, 3600
 
@@ -74,7 +74,7 @@ class Outlook:
     counts: Counter[str] = field(default_factory=Counter)
     """Number of inputs by planned action, without reasons."""
     pixels: int = 0
-    """Pixels to sharpen, by the headers; at most so many where sharp images are copied."""
+    """Pixels to sharpen, by the headers; an upper limit where sharp images are copied."""
     left_alone: Counter[str] = field(default_factory=Counter)
     """Number of entries that are no inputs, by cause."""
 
@@ -170,7 +170,7 @@ def _plan_input(plan: FolderPlan, relative: bytes, needless: str | None, outlook
 def _would_be_adopted(destination: Destination, one: Found) -> bool:
     """Return whether an image of a folder that the ledger does not know has an output already."""
     existing = None
-    with suppress(OSError):  # the run itself pauses there
+    with suppress(OSError):  # a run pauses the folder then
         existing = existing_output(destination, (one.relative, one.fingerprint))
     return existing is not None and existing.is_certain
 
@@ -189,7 +189,7 @@ def _pixels(plan: FolderPlan, relative: bytes) -> int:
     from sharpend.imaging.codec import examine  # noqa: PLC0415 - Pillow only where it is used
 
     if is_remote(plan.destination.input_root):
-        return 0  # nothing is downloaded for an outlook
+        return 0  # a dry run downloads nothing
     descriptor = beneath.open_file(plan.destination.input_root, relative)
     with os.fdopen(descriptor, "rb") as file:
         limits = plan.options
@@ -200,8 +200,8 @@ def _pixels(plan: FolderPlan, relative: bytes) -> int:
 def pace(earlier: Sequence[FinishTimes]) -> Pace | None:
     """Measure throughput while there was work; None if too few images are known.
 
-    An image took from the end of the one before it, or from when it was found if that came
-    later, to its own end: so time without work does not count, and several workers do.
+    An image took from the end of the one before it, or from when it was found if that came later,
+    to its own end: so time without work does not count, and several workers do.
     """
     ordered = sorted(earlier, key=lambda one: one.at_s)
     took = [

@@ -1,4 +1,4 @@
-"""Inputs of the configured folders as they are now, and their records in the ledger.
+"""Inputs in the configured folders now, and their records in the ledger.
 
 Reads names and status of files only, and changes nothing.
 """
@@ -61,16 +61,16 @@ def outcomes_of(
         return
     # A run compares a file whose inode alone differs by content; here size and time decide.
     entries = [(one.relative, one.fingerprint.without_inode) for one in batch]
-    new = set(ledger.unknown(name, entries))  # never seen, or not the files that they were
+    new = set(ledger.unknown(name, entries))  # never seen, or changed since
     yield from ledger.outcomes(name, [one[0] for one in entries if one not in new])
 
 
 def left_at_start(
     ledger: LedgerReader | None, plan: FolderPlan, batch: Sequence[Found]
 ) -> set[bytes]:
-    """Return the paths of those inputs of a folder that `only_new` leaves as they are.
+    """Return the paths of those inputs of a folder that `only_new` skips.
 
-    Before the folder's first start these are all, but files that are named one by one.
+    Before the folder's first start these are all inputs, except files that are named one by one.
     """
     if not plan.only_new:
         return set()
@@ -88,7 +88,7 @@ def left_at_start(
 
 
 def number_to_do(settings: Settings) -> int:
-    """Count the inputs that are neither finished nor in quarantine nor left as they are.
+    """Count the inputs that are neither finished nor in quarantine nor skipped.
 
     Raises:
         LedgerError: there is a ledger, and it cannot be read.

@@ -25,7 +25,7 @@ def main(options: argparse.Namespace) -> int:
     """Print the facts about each file; reads only, and changes nothing.
 
     Returns:
-        0 where all would be sharpened, 65 where one would be refused, 66 where one is not there or
+        0 where all would be sharpened, 65 where one would be refused, 66 where one is missing or
         cannot be read.
 
     Raises:

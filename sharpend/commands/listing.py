@@ -23,11 +23,11 @@ STATES = {
     "quarantined": (State.QUARANTINED,),
     "done": (State.DONE, State.DISPOSED),
 }
-"""Words of the command line, and the states in the ledger that they stand for."""
+"""States in the ledger by the word of the command line."""
 
 
 def main(options: argparse.Namespace) -> int:
-    """Print one line per image: since when, its path, and why.
+    """Print one line per image: the time of its state, its path, and the cause.
 
     Raises:
         InputMissingError: there is no ledger, or no such folder in it.

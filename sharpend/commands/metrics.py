@@ -24,7 +24,7 @@ def main(options: argparse.Namespace) -> int:
     """Print the metrics of the state directory, or replace a file with them.
 
     Returns:
-        0, also where no daemon works: the metrics say so.
+        0, also where no daemon works: `sharpend_up` is 0 then.
 
     Raises:
         UsageError: node_exporter would not read a file of this name.

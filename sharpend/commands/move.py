@@ -1,7 +1,7 @@
 """`sharpend move`: record in the ledger that a folder has another path now.
 
-Changes the ledger alone: what is finished, refused or waiting there stays so. Works while no daemon
-uses the state directory. Refuses a new folder in which none of the files that the ledger knows is.
+Changes the ledger alone: the states of all images stay the same. Works while no daemon uses the
+state directory. Refuses a new folder that contains none of the files in the ledger.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ SAMPLE = 200
 
 
 def main(options: argparse.Namespace) -> int:
-    """Move every folder whose input or output is the old path, or lies below it.
+    """Move every folder whose input or output is the old path, or below it.
 
     Raises:
-        InputMissingError: the ledger knows no such folder, or the new one is not it.
+        InputMissingError: the ledger has no such folder, or the new one does not contain its files.
         StateLockedError: a daemon uses the state directory.
     """
     state_dir = used_state_of(options)
@@ -56,7 +56,7 @@ Roots = tuple[bytes, bytes]
 
 
 def _moves(ledger: Ledger, old: bytes, new: bytes) -> Iterator[tuple[str, Roots, Roots]]:
-    """List the folders that are concerned: name, roots until now, roots from now on."""
+    """List the affected folders: name, old roots, new roots."""
     for name, roots in ledger.folders():
         moved = _moved(roots[0], old, new), _moved(roots[1], old, new)
         if moved != roots:
@@ -71,7 +71,7 @@ def _require_alike(ledger: Ledger, name: str, roots: Roots, moved: Roots) -> Non
     """Look for known files below the new roots.
 
     Raises:
-        InputMissingError: there are some, and none of them is there.
+        InputMissingError: the ledger has files of the folder, and none of them was found.
     """
     for before, after, sample in zip(roots, moved, ledger.sample(name, SAMPLE), strict=True):
         if before == after or not sample:

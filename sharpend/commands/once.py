@@ -1,8 +1,8 @@
 """`sharpend once`: sharpen all images in the folders now, print each result, exit.
 
 The same daemon as `run`, set to end when nothing is left to do. Results go to stdout, logs to
-stderr; on a terminal a progress bar stands in place of the log of single images. The options are
-defined in `cli`, those that stand for a setting in `overrides`.
+stderr; on a terminal a progress bar replaces the log of single images. The options are defined in
+`cli` and, for settings, in `overrides`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sharpend.commands.selection import selected
 from sharpend.commit.shards import ShardIndex, objection
 from sharpend.daemon import settings_values
 from sharpend.daemon.daemon import Daemon
-from sharpend.daemon.emptied_folders import EmptiedFolders
+from sharpend.daemon.folder_upkeep import EmptiedFolders
 from sharpend.daemon.run_mode import RunMode
 from sharpend.errors import SIGNALLED, ExitCode, LedgerError, UnavailableError, UsageError
 from sharpend.intake import scan
@@ -62,7 +62,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _run(settings: Settings, *, as_json: bool) -> int:
-    gc.freeze()  # the modules stay to the end: looking through them only delays the exit
+    gc.freeze()  # modules are never freed: collecting them only delays the exit
     fewer = {key: min(most, getattr(settings.retry, key)) for key, most in RETRY_LIMITS.items()}
     retry = settings.retry.model_copy(update=fewer)
     settings = settings.model_copy(update={"retry": retry})
@@ -109,7 +109,7 @@ def _remove_emptied(settings: Settings, log: Log) -> None:
 
 
 def _shard(settings: Settings, text: str) -> Settings:
-    """Limit the folders to one shard of their images; its state lies below that of the settings.
+    """Limit the folders to one shard of their images; its state is below that of the settings.
 
     Raises:
         UsageError: it is no shard, or a folder cannot be worked on in shards.
@@ -127,7 +127,7 @@ def _shard(settings: Settings, text: str) -> Settings:
 
 
 def _at_any_hour(settings: Settings) -> Settings:
-    """Take the hours out of the folders: whoever gives this command wants it now.
+    """Remove the hours from the folders: this command works at once.
 
     Raises:
         UnavailableError: a folder is paused by `sharpend pause`.

@@ -1,7 +1,7 @@
 """Results of `sharpend once`: a line for each input, the progress bar, and the summary.
 
 Owns what is printed on stdout, as text or as JSON lines. Inputs that an earlier run finished or
-refused are told apart from those of this run.
+refused are marked as earlier.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class PrintedResult:
     losses: tuple[str, ...] = ()
     """Content of the input that the output lacks."""
     warning: str = ""
-    """Reason why the input was not archived or deleted."""
+    """Cause of an input that was not archived or deleted."""
     sharpness: float | None = None
     """Sharpness of the input, `Cues.sharpness`; None if this run did not measure it."""
     earlier: bool = False
@@ -198,7 +198,7 @@ def _as_text(destination: Destination, ending: PrintedResult) -> str:
     source = display(os.path.join(destination.input_root, ending.relative))
     if ending.outcome == "quarantined":
         return f"{source}: quarantined: {ending.reason}: {ending.message}"
-    losses = [loss for loss in ending.losses if loss not in ending.warning]  # said once
+    losses = [loss for loss in ending.losses if loss not in ending.warning]  # printed once
     remarks = [*ending.notes, *losses, *[ending.warning] * bool(ending.warning)]
     return f"{source}: {ending.outcome}: {'; '.join(remarks)}" if remarks else ""
 
@@ -213,11 +213,10 @@ def _summary_lines(summary: dict[str, Any]) -> list[str]:
             "`sharpend list quarantined` shows them, `sharpend retry` tries them again"
         )
     if summary["left"]:
-        lines.append(f"{summary['left']} left undone: run the same command again to go on")
+        lines.append(f"{summary['left']} left undone: run the same command again to continue")
     if summary["left_at_start"]:
         lines.append(
-            f"{summary['left_at_start']} left as they are: they were there at the first start "
-            "(only_new)"
+            f"{summary['left_at_start']} skipped: they existed at the first start (only_new)"
         )
     if summary["left_alone"]:
         alone = summary["left_alone"]

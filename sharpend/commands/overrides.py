@@ -1,10 +1,12 @@
-"""Settings of a command: what the command line overrides, over environment and configuration file.
+"""Options of the command line that override settings of environment and configuration file.
 
-The options themselves are declared in `sharpend.cli`.
+Owns these options, and the settings that a command gets with them.
 """
 
 from __future__ import annotations
 
+import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpend.commands.selection import folders_of, limited
@@ -13,12 +15,11 @@ from sharpend.errors import ConfigError, InputMissingError, UnavailableError, Us
 from sharpend.ledger.store import has_ledger
 from sharpend.model.shipped import find, recorded_teacher
 from sharpend.settings.load import load
+from sharpend.settings.sources import location
 from sharpend.workers.loading import of_canary
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
-    from pathlib import Path
 
     from sharpend.settings.schema import Settings
 
@@ -29,6 +30,46 @@ _MODEL_KEYS = {"model": "name"} | {
 """Options and the keys of `[model]` that they set."""
 
 
+def add_settings(command: argparse.ArgumentParser, *, folders: bool) -> None:
+    """Add the options that override settings of environment and file."""
+    command.add_argument("--config", type=Path, metavar="FILE", help="configuration file (TOML)")
+    command.add_argument(
+        "--state", type=Path, metavar="DIR", help="state directory: ledger and quarantine"
+    )
+    if folders:
+        command.add_argument("--input", type=location, metavar="DIR", help="folder with images")
+        command.add_argument("--output", type=location, metavar="DIR", help="folder for results")
+        text = "files and folders to leave alone, as in .gitignore; may be repeated"
+        command.add_argument("--exclude", action="append", metavar="PATTERN", help=text)
+        command.add_argument("--workers", type=int, metavar="N", help="worker processes")
+        add_model(command)
+        _add_skipping(command)
+
+
+def add_model(command: argparse.ArgumentParser) -> None:
+    """Add the options for model, device and strength."""
+    command.add_argument(
+        "--model", metavar="NAME", help="name of a shipped model, or path of a weights file"
+    )
+    command.add_argument("--device", metavar="D", help="auto, cpu, cuda, cuda:N or mps")
+    command.add_argument(
+        "--strength", type=float, metavar="S", help="strength of the sharpening, 0 to 2"
+    )
+    text = "additional unsharp mask, 0 to 1"
+    command.add_argument("--crispness", type=float, metavar="C", help=text)
+
+
+def _add_skipping(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--skip-sharp",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="copy images that are already sharp without changes",
+    )
+    text = "sharpness threshold, as `inspect` measures it"
+    command.add_argument("--skip-sharp-above", type=float, metavar="X", help=text)
+
+
 def settings_of(options: argparse.Namespace, files: Sequence[bytes] | None = None) -> Settings:
     """Load the settings for a command.
 
@@ -37,8 +78,8 @@ def settings_of(options: argparse.Namespace, files: Sequence[bytes] | None = Non
         files: absolute paths of the only inputs; None: all in the folders.
 
     Raises:
-        UsageError: --input without --output, the other way round, or --exclude without them; a
-            file is in no folder.
+        UsageError: --input without --output, the other way round, or --exclude without them; a file
+            is in no folder.
         ConfigError: a setting is wrong, wherever it came from.
     """
     overrides = overrides_of(options, files)
@@ -65,7 +106,7 @@ def overrides_of(
         overrides["folder"] = [folder]
     if "exclude" in given and "input" not in given:
         raise UsageError(
-            "--exclude needs --input; in a file the key `exclude` of [[folder]] does it"
+            "--exclude needs --input; in a configuration file use the key `exclude` of [[folder]]"
         )
     model = {key: given[option] for option, key in _MODEL_KEYS.items() if option in given}
     if model:
@@ -123,13 +164,13 @@ def used_state_of(options: argparse.Namespace) -> Path:
     """Return the state directory of a command that reads earlier results.
 
     Raises:
-        InputMissingError: nothing has ever worked with it.
-        StateFaultError: it is another user's.
+        InputMissingError: no daemon has used it.
+        StateFaultError: it belongs to another user.
     """
     state_dir = settings_of(options).state
     if not has_ledger(state_dir):
         raise InputMissingError(
             f"{state_dir}: no daemon has worked with this state directory; give --state or "
-            "--config, those of the service for its own"
+            "--config; for the service, use the service's own"
         )
     return state_dir

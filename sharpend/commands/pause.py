@@ -1,7 +1,7 @@
 """`sharpend pause` and `sharpend resume`: start no image of a folder until it is resumed.
 
-Works like `retry`, on the state directory: a running daemon takes it up within seconds, a stopped
-one at its next start. `daemon.intended_pauses` has the effect.
+Works like `retry`, on the state directory: a running daemon reads it within seconds, a stopped one
+at its next start (`daemon.intended_pauses`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def pause(options: argparse.Namespace) -> int:
         names = _names(ledger, options.folders)
         operations.pause(ledger, names)
         for name in names:
-            print(f"{name or 'all folders'}: paused; images in work are finished")
+            print(f"{name or 'all folders'}: paused; images in progress are finished")
     return 0
 
 

@@ -1,8 +1,8 @@
 """Single images of `sharpend once`: the files that are named, and the folders they belong to.
 
-Owns the reading of lists. A file below a configured input keeps its path there; with --output
-alone the folder of each file is the input, so an image has one place whatever else is named beside
-it. Refuses what is missing, folders, and outputs as inputs.
+Owns the reading of lists. A file below a configured input keeps its path there; with --output alone
+the folder of each file is the input, so an image has one place whatever else is named beside it.
+Refuses what is missing, folders, and outputs as inputs.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _MOST_NAMED = 5
 
 
 def selected(options: argparse.Namespace) -> list[bytes] | None:
-    """Return the absolute paths of the files that are named; None if the folders are meant.
+    """Return the absolute paths of the files that are named; None if no file is named.
 
     Raises:
         UsageError: a path is a folder, or --null is given without a list.
-        InputMissingError: a file, or the list, is not there or cannot be read.
+        InputMissingError: a file, or the list, is missing or cannot be read.
     """
     if options.null and options.from_file is None:
         raise UsageError("--null belongs to --from-file")
@@ -68,10 +68,10 @@ def _require_files(paths: Sequence[bytes]) -> None:
 
 
 def folders_of(paths: Iterable[bytes], output: Path) -> list[Mapping[str, object]]:
-    """Make a folder for each folder that files lie in, with the same output.
+    """Make a folder for each folder that contains files, with the same output.
 
     Raises:
-        UsageError: a file lies in the output.
+        UsageError: a file is in the output.
     """
     real_output = os.path.realpath(os.fsencode(located(output)))
     names: dict[str, bytes] = {}

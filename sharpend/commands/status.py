@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-LEFT_AT_START = "images stay as they are: they were there at the first start (only_new)"
+LEFT_AT_START = "images are skipped: they existed at the first start (only_new)"
 
 
 def main(options: argparse.Namespace) -> int:
@@ -35,8 +35,8 @@ def main(options: argparse.Namespace) -> int:
         0; with --check 1 unless the daemon is healthy, and 69 where none runs.
 
     Raises:
-        InputMissingError: nothing has ever worked with this state directory.
-        StateFaultError: it is another user's.
+        InputMissingError: no daemon has used this state directory.
+        StateFaultError: it belongs to another user.
     """
     state_dir = used_state_of(options)
     if options.check:
@@ -102,7 +102,7 @@ def _text(status: dict[str, Any]) -> str:
         lines.append(f"paused: all folders: {last['state_fault']}")
     for name, since_s in status["pauses"].items():
         lines.append(f"paused: {name or 'all folders'}: {BY_OPERATOR}, since {local_time(since_s)}")
-    paused = (last.get("paused") or {}).items()  # of the last report; the ledger knows pauses now
+    paused = (last.get("paused") or {}).items()  # of the last report; `pauses` is current
     lines += [f"paused: {name}: {why}" for name, why in paused if why != BY_OPERATOR]
     return "\n".join(printable(line) for line in lines)
 
@@ -118,17 +118,17 @@ def _describe_canary(canary: dict[str, Any] | None) -> list[str]:
         f"canary {canary['model']}: SSIM {canary['mean']:.4f} to {teacher} on {canary['n']} "
         f"crop(s) (model in use: {canary['used_mean']:.4f} to {of_used}), "
         f"{canary['crop_ms']:.1f} ms a crop (model in use: {canary['used_crop_ms']:.1f}), "
-        f"{canary['difference']:.2f} levels between both",
+        f"{canary['difference']:.2f} levels of difference",
         f"canary {canary['model']}: {describe_ratio(canary)}{_describe_quotient(canary)}",
     ]
 
 
 def _describe_quotient(canary: dict[str, Any]) -> str:
-    """Describe a canary beside the model in use; nothing where both were not judged so."""
-    quotient, line = canary.get("quotient"), canary.get("quotient_above")
-    if quotient is None or line is None:
+    """Compare a canary with the model in use; empty where the quotient was not judged."""
+    quotient, above = canary.get("quotient"), canary.get("quotient_above")
+    if quotient is None or above is None:
         return ""
-    return f"; {quotient:.3f} times that of the model in use (alarm above {line:.3f})"
+    return f"; {quotient:.3f} times that of the model in use (alarm above {above:.3f})"
 
 
 def _describe_sharpness(sharpness: dict[str, float]) -> str:

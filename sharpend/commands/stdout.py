@@ -1,7 +1,7 @@
-"""Standard output whose errors are distinguished from all others, and missing standard streams.
+"""Standard streams: distinguish errors of standard output from others, open missing streams.
 
-Owns the rule that results which cannot be printed end a command: with 73 where a disk is full, and
-as the shell expects where the reader of a pipe has gone. What is done is in the ledger.
+Owns the rule that results which cannot be printed end a command: with 73 where a disk is full, with
+128 + SIGPIPE where the reader of a pipe has closed it. Finished images are in the ledger.
 """
 
 from __future__ import annotations
@@ -60,10 +60,10 @@ def guarded_stdout() -> Iterator[None]:
 
     Raises:
         OutputFailedError: standard output cannot be written.
-        BrokenPipeError: its reader has gone.
+        BrokenPipeError: its reader has closed it.
     """
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None:  # else the next file that is opened would get its number
+        if getattr(sys, name) is None:  # else the next opened file would get its number
             _open_null(descriptor, name)
     guarded = _Stdout(sys.stdout)
     with redirect_stdout(guarded):

@@ -34,8 +34,8 @@ def main(options: argparse.Namespace) -> int:
     """Answer until SIGTERM.
 
     Raises:
-        UsageError: the address is none, another machine could reach it without a token, or
-            everybody would be believed as a server in front.
+        UsageError: the address is malformed, another machine could reach it without a token, or
+            anybody's proxy headers would be trusted.
         UnavailableError: the libraries of the page are missing, or the address is in use.
     """
     try:
@@ -69,7 +69,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _require_safe(listen: str, known: Tokens, names: Collection[str], *, is_local: bool) -> None:
-    """Raise UsageError for an address that others can reach without a token, or by no name."""
+    """Raise UsageError for an address that others can reach without a token, or without a name."""
     if not is_local and not known.are_asked_for:
         raise UsageError(
             f"--listen: {listen}: other machines can reach this address, the name of --allow-host,"

@@ -1,7 +1,6 @@
 """Agreement of finished samples with the teacher, and the canary's; throughput is kept beside them.
 
-A figure of the report is counted in `throughput`, or taken by `snapshot`; `status` writes the
-report. Kept by a reload if the settings of workers and agreement did not change.
+Kept by a reload if the settings of workers and agreement did not change.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from sharpend.agreement.alarm import AlarmOptions
     from sharpend.attempt import AttemptResult, CanarySample
-    from sharpend.daemon.throughput import Throughput
+    from sharpend.daemon.report import Throughput
     from sharpend.logs.logs import Log
     from sharpend.task import Task
 
@@ -30,9 +29,9 @@ class JudgedModel:
     """A model, and how it is measured.
 
     Attributes:
-        name: on its card.
-        teacher: that its card names.
-        options: window and lines; of a canary, the share and budget of its samples, too.
+        name: name on its card.
+        teacher: teacher that its card names.
+        options: window and thresholds; of a canary, the share and budget of its samples, too.
         healthy: residual ratio by kind of softness, as its card has it.
     """
 
@@ -47,16 +46,16 @@ class Canary:
 
     An agreement alarm of its own decides whether it is asked for. The model in use is measured on
     the same crops, each by its own teacher; the canary is low if its alarm is raised, or if it is
-    worse beside the model in use than their cards let expect. Nothing of it is written out.
+    worse, compared with the model in use, than their cards predict. None of its output is stored.
 
     Args:
-        model: name or path, as set.
-        beside: the model in use, whose images are sampled, likewise.
-        judged: the canary.
-        used: the model in use.
+        model: name or path of the canary, as in the settings.
+        beside: name or path of the model in use, whose images are sampled.
+        judged: how the canary is measured.
+        used: how the model in use is measured.
 
     Attributes:
-        alarm: of the canary alone.
+        alarm: alarm of the canary alone.
     """
 
     def __init__(self, model: str, beside: str, judged: JudgedModel, used: JudgedModel) -> None:
@@ -66,12 +65,12 @@ class Canary:
         self._judged = judged
         self._used = used
         self._used_alarm = AgreementAlarm(used.options)
-        line = quotient_threshold(judged.healthy, used.healthy)
-        self._paired = PairedAlarm(judged.options, used.options, line)
+        threshold = quotient_threshold(judged.healthy, used.healthy)
+        self._paired = PairedAlarm(judged.options, used.options, threshold)
         self._recent: deque[CanarySample] = deque(maxlen=judged.options.window)
 
     def add(self, sample: CanarySample) -> bool:
-        """Add a sample; return True if the canary became low, or is so no more."""
+        """Add a sample; return True if `low` changed."""
         before = self.low
         self._recent.append(sample)
         self._used_alarm.add(sample.used)
@@ -85,7 +84,7 @@ class Canary:
         return self.alarm.low or self._paired.low
 
     def figures(self) -> dict[str, object]:
-        """Build the canary's block of a report: of the alarm, and beside the model in use."""
+        """Build the canary's block of a report: its alarm, and the comparison of both models."""
         used = self._used_alarm.summary()
         return {
             "model": self._judged.name,
@@ -119,7 +118,7 @@ class Measurements:
     canary: Canary | None = None
     """Tried on images of the main model."""
 
-    def asked(self, task: Task) -> Task:
+    def with_requests(self, task: Task) -> Task:
         """Add requests to a task, where its image is a sample: comparison, canary."""
         alarm, canary = self.alarms.get(task.options.model), self._canary_of(task.options.model)
         return replace(
@@ -178,7 +177,7 @@ class Measurements:
 
 
 def _account(alarm: AgreementAlarm, stage: str, outcome: AttemptResult, *, is_missed: bool) -> None:
-    """Tell an alarm the time of an image, and whether a sample that it wanted did not come."""
+    """Count the time of an image for an alarm, and a sample that it requested and did not get."""
     if isinstance(outcome, Staged):
         stages_s = outcome.stages_s
         alarm.spent(busy_s=sum(stages_s.values()), agree_s=stages_s.get(stage, 0.0))

@@ -27,9 +27,9 @@ from sharpend.daemon.engine import (
 from sharpend.daemon.history import History
 from sharpend.daemon.hooked_log import HookedLog
 from sharpend.daemon.image_history import ImageHistoryLog
+from sharpend.daemon.report import Throughput
 from sharpend.daemon.roots import OnFault, prepare_roots
 from sharpend.daemon.status import StatusReporter
-from sharpend.daemon.throughput import Throughput
 from sharpend.files.fingerprint import display
 from sharpend.files.objects.uploads import Uploads
 from sharpend.logs.events import Event
@@ -125,7 +125,7 @@ def _kept_or_started(settings: Settings, calls: Callbacks, old: Parts | None) ->
     if old is not None and values(settings) == values(old.settings):
         return old.workers
     if old is not None and "ray" in (settings.engine.kind, old.settings.engine.kind):
-        old.workers.pool.stop()  # it leaves room, and starts again where the new one fails
+        old.workers.pool.stop()  # frees its processors; it starts again where the new one fails
     return start_workers(settings, wake=calls.wake, go_on=calls.go_on, place_of=_place_of(settings))
 
 
@@ -234,7 +234,7 @@ def _retry_outdated(
 def _warn_of_repetition(prepared: list[FolderPlan], ledger: Ledger, log: Log) -> None:
     """Log that finished images will be sharpened again, because their folder's output is new.
 
-    Two outputs of one input that are both configured are meant so.
+    Two configured outputs of one input are intended: no event.
     """
     configured = {plan.destination.folder for plan in prepared}
     for plan in prepared:

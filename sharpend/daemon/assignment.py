@@ -28,25 +28,25 @@ if TYPE_CHECKING:
     from sharpend.ledger.ledger import Ledger
     from sharpend.workers.interface import Workers
 
-HANDED_AT_ONCE = 100
+ASSIGNED_AT_ONCE = 100
 """Most jobs claimed in one turn: those without work must not delay signals and watchdog."""
 
 
 class OutcomeHandler(Protocol):
     """Handler of jobs that need no worker; `outcomes` has the methods."""
 
-    def conclude(self, handed: AssignedJob, outcome: Failed, now_s: float) -> None:
+    def conclude(self, assigned: AssignedJob, outcome: Failed, now_s: float) -> None:
         """Handle a failure."""
 
-    def refuse(self, handed: AssignedJob, refusal: QuarantineReason) -> None:
+    def refuse(self, assigned: AssignedJob, refusal: QuarantineReason) -> None:
         """Quarantine an input with its reason."""
 
-    def again(self, handed: AssignedJob, reason: Reason, message: str, *, stage: str) -> None:
+    def again(self, assigned: AssignedJob, reason: Reason, message: str, *, stage: str) -> None:
         """Schedule another attempt."""
 
     def finished(
         self,
-        handed: AssignedJob,
+        assigned: AssignedJob,
         committed: Committed,
         staged: Staged | None,
         *,
@@ -83,7 +83,7 @@ class Assignment:
         self._measurements = measurements
         self._folders = folders
         self._previews = previews
-        self.handed: dict[int, AssignedJob] = {}
+        self.assigned: dict[int, AssignedJob] = {}
         """Jobs that workers have, by number."""
 
     def assign(
@@ -98,7 +98,7 @@ class Assignment:
             busy: folders with an image that is finished and not committed.
         """
         with self._committer.output_folders() as outputs:
-            for _ in range(HANDED_AT_ONCE):
+            for _ in range(ASSIGNED_AT_ONCE):
                 if not pool.free:
                     return True
                 job = self._claim(now_s, paused, busy)
@@ -109,7 +109,7 @@ class Assignment:
 
     def _claim(self, now_s: float, paused: Collection[str], busy: Collection[str]) -> Job | None:
         """Claim the next due job of the folders that may work."""
-        running = {handed.folder.name for handed in self.handed.values()}.union(busy)
+        running = {assigned.folder.name for assigned in self.assigned.values()}.union(busy)
         may_work = [
             name
             for name, folder in self._folders.items()
@@ -121,11 +121,11 @@ class Assignment:
     def _submit(self, job: Job, pool: Workers, now_s: float, outputs: OutputFolders) -> None:
         """Give one claimed job to a worker, or end it where no work is needed."""
         folder = self._folders[job.folder]
-        handed = AssignedJob(job, folder, now_s)
+        assigned = AssignedJob(job, folder, now_s)
         if folder.plan.intake.patterns.leaves_out(job.relative):  # changed since it was found
             message = "it is left out by exclude, include or --shard"
             vanished = Failed(job.id, Failure.VANISHED, None, message)
-            self._outcomes.conclude(handed, vanished, now_s)
+            self._outcomes.conclude(assigned, vanished, now_s)
             return
         try:
             prepared = self._committer.prepare(folder.plan.destination, job, outputs, time.time())
@@ -135,15 +135,15 @@ class Assignment:
             return
         except ImageRefusedError as error:
             refusal = QuarantineReason(error.reason, str(error), error.setting)
-            self._outcomes.refuse(handed, refusal)
+            self._outcomes.refuse(assigned, refusal)
             return
         except TransientError as error:
-            self._outcomes.again(handed, error.reason, str(error), stage="open")
+            self._outcomes.again(assigned, error.reason, str(error), stage="open")
             return
         if isinstance(prepared, Committed):
-            self._outcomes.finished(handed, prepared, None, commit_s=0.0, ended_s=now_s)
+            self._outcomes.finished(assigned, prepared, None, commit_s=0.0, ended_s=now_s)
             return
         task = folder.plan.task(job, prepared)
-        task = self._previews.asked(self._measurements.asked(task), job, now_s)
-        self.handed[job.id] = AssignedJob(job, folder, now_s, task)
+        task = self._previews.with_request(self._measurements.with_requests(task), job, now_s)
+        self.assigned[job.id] = AssignedJob(job, folder, now_s, task)
         pool.submit(task, now_s)

@@ -90,7 +90,7 @@ class ContentComparison:
         return given
 
     def close(self) -> None:
-        """Let the thread end after the file in work; the other questions are dropped."""
+        """End the thread after the present file; the other questions are dropped."""
         while not self._questions.empty():
             self._questions.get()
         self._questions.put(None)

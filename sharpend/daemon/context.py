@@ -32,7 +32,7 @@ class ProcessContext:
     outage: StateOutage
 
     def open_ledger(self, state_dir: Path, *, waits: bool) -> Ledger | None:
-        """Open the ledger; tell the service manager that a large one takes longer.
+        """Open the ledger; extend the service manager's timeout while a large one is opened.
 
         Args:
             state_dir: created if missing.

@@ -1,7 +1,7 @@
 """Daemon: open the ledger, construct the parts, run the main loop, reload, stop.
 
-One thread does everything here; workers are processes, and inotify events only wake the loop.
-Lower packages do not read settings. `once` runs the same daemon until nothing is left to do.
+One thread does everything here; workers are processes, and inotify events only wake the loop. Lower
+packages do not read settings. `once` runs the same daemon until nothing is left to do.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.daemon.assembly import Callbacks, Parts, assemble, prepare, retire
 from sharpend.daemon.context import ProcessContext, process_context
-from sharpend.daemon.engine_faults import raise_for_outage
+from sharpend.daemon.engine_faults import raise_for_outage, stalled_by
 from sharpend.daemon.roots import OnFault
 from sharpend.daemon.snapshot import paused_line
 from sharpend.errors import ExitCode, SharpendError, StateFaultError, UnavailableError
@@ -140,7 +140,7 @@ class Loop:
 
     def _wait(self, until_s: float) -> None:
         """Ping the watchdog if the last turn made progress, then wait for a wake-up."""
-        if not self._is_ready:  # the first scan of a large folder takes its time
+        if not self._is_ready:  # the first scan of a large folder may take long
             self._keep_alive.go_on()
         now_s = time.monotonic()
         self._watchdog.ping(now_s, self._stalled_by)
@@ -148,8 +148,8 @@ class Loop:
 
     def _stalled_by(self, now_s: float) -> str | None:
         """Return what is stalled, or None; during a state outage results may wait."""
-        dispatcher = self._parts.dispatcher
-        return dispatcher.stalled_by(now_s) if self._outage.fault is None else None
+        overdue_s = self._parts.workers.pool.overdue_s(now_s)
+        return stalled_by(overdue_s) if self._outage.fault is None else None
 
     def _turn(self, now_s: float) -> float:
         """Run one turn, or probe during a state outage; return the time of the next."""
@@ -182,7 +182,7 @@ class Loop:
             self._parts.status.report_ready(self._snapshot())
             self._notifier.ready(self._summary())
         self._report(now_s)
-        return min(next_s, dispatcher.next_due_s(), self._report_at_s)
+        return min(next_s, self._parts.workers.pool.next_deadline_s(), self._report_at_s)
 
     # Reports
 

@@ -20,7 +20,7 @@ from sharpend.commit.quarantine import Quarantine
 from sharpend.commit.stale import remove_stale_temps, remove_stale_uploads
 from sharpend.daemon.assignment import Assignment
 from sharpend.daemon.attempts import discard
-from sharpend.daemon.engine_faults import EngineFaults, stalled_by
+from sharpend.daemon.engine_faults import EngineFaults
 from sharpend.daemon.folder import AssignedJob, Folder
 from sharpend.daemon.folder_upkeep import FolderUpkeep
 from sharpend.daemon.intended_pauses import IntendedPauses
@@ -85,14 +85,14 @@ class Dispatcher:
         self._stopped: list[AssignedJob] = []
         self._pending_results, self._finish_at_s = PendingResults(), -math.inf
         self._pool, self._engine = pool, EngineFaults(log)
-        self._measurements, self._hands_over = config.measurements, False
+        self._measurements, self._assigns_early = config.measurements, False
         self._store = StoreUpkeep(config.spool, [one.destination for one in config.plans], log)
         self.folders = {one.destination.folder: self._opened(one, config) for one in config.plans}
         self._gallery = PreviewUpkeep(config.state_dir, config.previews, pool.count, ledger, log)
         self._assignment = Assignment(
             ledger, self._committer, self._outcomes, self._measurements, self.folders, self._gallery
         )
-        self._handed = self._assignment.handed
+        self._assigned = self._assignment.assigned
         hours = {name: one.plan.hours for name, one in self.folders.items()}
         self._pauses = IntendedPauses(hours, ledger, log)
         self._refused_sources = RefusedSources(self._quarantine, self.folders.values())
@@ -149,7 +149,7 @@ class Dispatcher:
         self._pending_results.keep_running(self._ledger)
         self._record(now_s)
         for job in self._ledger.running():
-            if job.id not in self._handed:  # claimed, and not submitted to a worker
+            if job.id not in self._assigned:  # claimed, and not submitted to a worker
                 self._ledger.release(job)
         self._quarantine.recover(self._destinations)
         for folder in self.folders.values():  # settled files may not have been recorded
@@ -160,9 +160,9 @@ class Dispatcher:
         return {name: folder.plan.destination for name, folder in self.folders.items()}
 
     def _give_up(self, job: Job) -> None:
-        handed = AssignedJob(job, self.folders[job.folder], time.monotonic())
+        assigned = AssignedJob(job, self.folders[job.folder], time.monotonic())
         message = f"the daemon died {job.orphans} times while it was processed"
-        self._outcomes.refuse(handed, QuarantineReason(Reason.DAEMON_DIED, message))
+        self._outcomes.refuse(assigned, QuarantineReason(Reason.DAEMON_DIED, message))
 
     def step_folders(self, now_s: float) -> float:
         """Step every folder and the maintenance; return the time of the next step (monotonic)."""
@@ -193,11 +193,11 @@ class Dispatcher:
         self._record(now_s, staged=False)
         if assigns:
             self._assign(now_s)
-        self._hands_over = assigns
+        self._assigns_early = assigns
         try:
             had_results = self.conclude(now_s)
         finally:
-            self._hands_over = False
+            self._assigns_early = False
         if had_results and assigns:  # what had to wait for a commit may be due now
             self._assign(now_s)
         self._ledger.sync()
@@ -211,11 +211,11 @@ class Dispatcher:
 
     def _between_steps(self, step: str) -> None:
         """Give workers their next task while a commit waits for the disk, unless one failed."""
-        if self._hands_over and step in WAIT_FOR_THE_DISK:
-            self._hands_over, now_s = False, time.monotonic()  # a task may have steps of its own
+        if self._assigns_early and step in WAIT_FOR_THE_DISK:
+            self._assigns_early, now_s = False, time.monotonic()  # a task may have steps of its own
             self._collect(now_s)
             # An assignment that ends with work left was this turn's: signals and watchdog wait.
-            self._hands_over = bool(self._pending_results.failures()) or self._assign(now_s)
+            self._assigns_early = bool(self._pending_results.failures()) or self._assign(now_s)
 
     def conclude(self, now_s: float) -> bool:
         """Record the results of all tasks that ended; return whether there were any."""
@@ -231,26 +231,28 @@ class Dispatcher:
     def _collect(self, now_s: float) -> None:
         """Take the results of all tasks that ended, and log the faults of the engine."""
         for outcome in self._pool.finished(now_s):
-            handed = replace(self._handed.pop(outcome.job_id), node=outcome.node)
-            self._pending_results.add(handed, outcome)
-            self._gallery.ended(handed.task, outcome)
+            assigned = replace(self._assigned.pop(outcome.job_id), node=outcome.node)
+            self._pending_results.add(assigned, outcome)
+            self._gallery.ended(assigned.task, outcome)
         self._engine.update(self._pool.faults)
 
     def _record(self, now_s: float, *, staged: bool = True) -> None:
         """Record waiting results, failures first, and with `staged` also staged files."""
-        for handed, failure in self._pending_results.failures():
-            self._outcomes.conclude(handed, failure, now_s)
-            self._recorded(handed, failure)
+        for assigned, failure in self._pending_results.failures():
+            self._outcomes.conclude(assigned, failure, now_s)
+            self._recorded(assigned, failure)
         for group in self._pending_results.groups() if staged else ():
-            for handed, outcome in self._outcomes.commit(group, now_s):
-                self._recorded(handed, outcome)
+            for assigned, outcome in self._outcomes.commit(group, now_s):
+                self._recorded(assigned, outcome)
 
-    def _recorded(self, handed: AssignedJob, outcome: AttemptResult) -> None:
+    def _recorded(self, assigned: AssignedJob, outcome: AttemptResult) -> None:
         """Measure an attempt whose outcome is in the ledger."""
-        self._pending_results.remove(handed)
+        self._pending_results.remove(assigned)
         if isinstance(outcome, Died | Lost):  # a worker may write until it has ended
-            self._stopped.append(handed)
-        self._measurements.record(handed.folder.plan.options.model, handed.task, outcome, self._log)
+            self._stopped.append(assigned)
+        self._measurements.record(
+            assigned.folder.plan.options.model, assigned.task, outcome, self._log
+        )
 
     def _ended(self, result: Result) -> None:
         counted, staged = self._measurements.throughput, result.staged
@@ -268,21 +270,13 @@ class Dispatcher:
     @property
     def is_working(self) -> bool:
         """True if a task runs, or a result is not recorded yet."""
-        return bool(self._handed or self._pending_results)
+        return bool(self._assigned or self._pending_results)
 
     @property
     def is_done(self) -> bool:
         """True if every file of the folders has settled and no job waits or runs."""
         has_settled = all(folder.is_settled for folder in self.folders.values())
         return has_settled and not (self.is_working or self._ledger.waiting(list(self.folders)))
-
-    def next_due_s(self) -> float:
-        """Return the next deadline of a worker (monotonic); retries are due at folders' steps."""
-        return self._pool.next_deadline_s()
-
-    def stalled_by(self, now_s: float) -> str | None:
-        """Return what is stalled and needs a restart, or None; called after each turn."""
-        return stalled_by(self._pool.overdue_s(now_s))
 
     def close(self) -> None:
         """Stop watching the folders, and all upkeep; workers keep running."""
@@ -293,8 +287,8 @@ class Dispatcher:
 
     def release_unfinished(self) -> None:
         """Set interrupted jobs to pending without counting the attempt, after the workers ended."""
-        for handed in self._handed.values():
-            discard(handed.task)
-        for handed in self._handed.values():
-            self._ledger.release(handed.job)
-        self._handed.clear()
+        for assigned in self._assigned.values():
+            discard(assigned.task)
+        for assigned in self._assigned.values():
+            self._ledger.release(assigned.job)
+        self._assigned.clear()

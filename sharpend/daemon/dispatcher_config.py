@@ -34,4 +34,4 @@ class DispatcherConfig:
     quiet_s: float = QUIET_S
     """Seconds that a refused input must stay unchanged before it leaves its place."""
     spool: bytes | None = None
-    """Folder for what is on its way to object storage; None without such folders."""
+    """Folder of files in transfer to object storage; None without such folders."""

@@ -1,6 +1,6 @@
 """Files that were read too early: they were refused, or changed while they were read.
 
-Owns what follows from a refusal or a change: the wait before the file is judged again, the removal
+Owns the consequences of a refusal or a change: a longer wait before the next attempt, the removal
 of a reason file that no longer applies, and the event `image.changed`.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class EarlyReads:
-    """Judgements of the files of one folder.
+    """Record of files of one folder that were read too early.
 
     Args:
         folder: its name.

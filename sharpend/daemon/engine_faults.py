@@ -1,4 +1,4 @@
-"""Faults of the engine: log each when it begins and when it has passed; tell a stall."""
+"""Faults of the engine: log the begin and end of each; detect a stall."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ LONGEST_OVERDUE_S = 30.0
 
 
 def stalled_by(overdue_s: float) -> str | None:
-    """Return what is stalled, given the seconds by which the most overdue worker is late."""
+    """Return what is stalled, or None.
+
+    Args:
+        overdue_s: seconds since the deadline of the worker that is latest.
+    """
     if overdue_s > LONGEST_OVERDUE_S:
         return f"a worker that is {overdue_s:.0f} s overdue was not replaced"
     return None

@@ -33,7 +33,7 @@ LOOK_S = 2.0
 
 
 class Upkeep(Protocol):
-    """Upkeep of a folder beside its images."""
+    """Upkeep of a folder: tasks that concern no single image."""
 
     def step(self, now_s: float, tally: Tally | None) -> None:
         """Do what is due after a step of the folder.
@@ -157,7 +157,7 @@ class Folder:
         return self.plan.destination.guard.closed is not None
 
     def resettle(self, relative: bytes) -> None:
-        """Let a file settle again."""
+        """Make a file settle again."""
         self._resettled, self._next_s = True, -math.inf
         self.intake.unsettle(relative)
 

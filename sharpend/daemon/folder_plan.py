@@ -1,4 +1,4 @@
-"""Plan of one folder: its settings as plain values, and the tasks that are made by them."""
+"""Plan of one folder: its settings as plain values, and the tasks made from them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class FolderPlan:
     hours: tuple[Hours, ...] = ()
     """Local times in which images are begun; empty: at any time."""
     only_new: bool = False
-    """Leave the images as they are that are there at the first start."""
+    """Skip the images that exist at the first start."""
 
     def task(self, job: Job, prepared: Prepared) -> Task:
         """Make the task of a worker for one claimed job of this folder.

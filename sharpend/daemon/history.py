@@ -135,7 +135,7 @@ def read(state_dir: Path, *, hours: bool, now_s: float) -> list[dict[str, Any]]:
 def _since(path: Path, begin_s: float) -> Iterator[dict[str, Any]]:
     """Iterate over the points from a time on, the last one first.
 
-    They are in the order of time, unless the clock was set: what lies behind an older point is then
+    Points are in the order of time, unless the clock was set: then those before an older point are
     not found.
     """
     for point in rotated.newest_first(path):

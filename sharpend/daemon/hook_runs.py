@@ -1,7 +1,7 @@
 """Runs of hooks: a program or an HTTP request for an event, one after the other in a thread.
 
-Owns the bounded queue and the thread. Refuses to hold up its caller, to start a shell, and to hand
-on the daemon's environment: what does not fit into the queue is dropped and counted.
+Owns the bounded queue and the thread. Never blocks its caller, starts a shell or passes on the
+daemon's environment: runs that do not fit into the queue are dropped and counted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MOST_WAITING = 100
 """Runs that wait; further ones are dropped."""
 _END_S = 5.0
 """Wait for the end of a program that was killed."""
-_HANDED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "HOME")
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "HOME")
 """Variables of the daemon's environment that a program gets."""
 
 
@@ -83,7 +83,7 @@ class HookRuns:
             yield self._ended.get()
 
     def stop(self, within_s: float) -> None:
-        """Let the queue run empty, at most so long; then end the program, and drop the rest."""
+        """Wait until the queue is empty, at most so long; then end the program, drop the rest."""
         deadline_s = time.monotonic() + within_s
         with suppress(queue.Full):
             self._waiting.put(None, timeout=within_s)
@@ -163,7 +163,7 @@ class HookRuns:
 
 def _identity(user: str | None) -> dict[str, Any]:
     """Return the arguments for environment and user of a program."""
-    environment = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
+    environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     if user is None:
         return {"env": environment}
     entry = pwd.getpwnam(user)

@@ -1,7 +1,7 @@
 """Log that starts hooks for its events, and logs how they ended.
 
-Owns the choice of events and what a hook is told: the line of the log, with the paths of the
-folder. Never an image's content. The result of a run is logged with the next event of any kind.
+Owns the choice of events and the payload of a hook: the line of the log, with the paths of the
+folder, never an image's content. The result of a run is logged with the next event of any kind.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Intended pauses of folders: by an operator (`sharpend pause`), or outside of their hours.
 
-No image of such a folder is begun; its files are found and queued, and images in work are
-finished. That is no fault, so health stays as it is.
+No image of such a folder is begun; its files are found and queued, and images in progress are
+finished. This is no fault, so health does not change.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class IntendedPauses:
         self._log = log
 
     def update(self, wall_s: float) -> None:
-        """Find out which folders are paused at a time (wall clock), and log each change."""
+        """Determine which folders are paused at a time (wall clock), and log each change."""
         pauses, local = self._ledger.pauses(), time.localtime(wall_s)
         minute = local.tm_hour * 60 + local.tm_min
         before, self.reasons = self.reasons, {}

@@ -1,4 +1,4 @@
-"""Lost attempts: a node or the whole cluster failed while an image was in work.
+"""Lost attempts: a node or the whole cluster failed while an image was in progress.
 
 Owns the rule that this is not counted as a failure of the image. An image whose node fails each
 time is quarantined after as many attempts as one that ends the daemon (`ledger.ledger`); before
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sharpend.task import Task
 
 
-def give_back(
+def requeue(
     job: Job, task: Task | None, lost: Lost, ledger: Ledger, log: Log
 ) -> QuarantineReason | None:
     """Return a job to the queue without counting the attempt.

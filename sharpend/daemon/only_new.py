@@ -1,9 +1,8 @@
-"""The setting `only_new`: leave the images as they are that were there at the first start.
+"""The setting `only_new`: do not sharpen images that existed at the first start.
 
-Owns the choice of the files that are new to the ledger: the images that are there at the folder's
-first start are recorded as seen, and stay as they are until they change. While the first scan runs,
-the time at which a file got its path or content (ctime) shows what was there before; afterwards the
-record does.
+Owns the choice of the files that are new to the ledger: images that exist at the folder's first
+start are recorded as seen and skipped until they change. During the first scan, the time at which a
+file got its path or content (ctime) shows which existed before; afterwards the record does.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 Unknown: TypeAlias = "Callable[[str, Iterable[FoundFile]], Iterable[FoundFile]]"
 """Selects the files of a folder that are neither finished nor queued nor seen."""
 CLOCK_GRAIN_S = 0.05
-"""More than the kernel's times of files lag behind the clock."""
+"""Margin in seconds: the kernel's file times lag behind the clock by less."""
 
 
 class OnlyNew:
@@ -33,10 +32,10 @@ class OnlyNew:
     Args:
         unknown: selects the files that are neither finished nor queued nor seen.
         operator_state: records what is seen.
-        log: for the number of images that stay as they are.
+        log: for the number of images that are skipped.
         folder: name in the ledger.
-        only_new: leave the images as they are that are there at the first start; None: as it was
-            at the last start, for one that looks at some of the files alone.
+        only_new: skip the images that exist at the first start; None: as it was at the last start,
+            for a start that looks at some of the files alone.
     """
 
     def __init__(
@@ -69,7 +68,7 @@ class OnlyNew:
         return [one for one in fresh if one.changed_s >= self._since_s]
 
     def scanned(self) -> None:
-        """Record that a full scan is complete: what was there before it is known."""
+        """Record that a full scan is complete: all earlier files are known."""
         if self._since_s is not None:
             self._since_s = None
             skipped = self._operator_state.end_survey(self._folder)

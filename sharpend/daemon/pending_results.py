@@ -31,13 +31,13 @@ class PendingResults:
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def add(self, handed: AssignedJob, outcome: AttemptResult) -> None:
+    def add(self, assigned: AssignedJob, outcome: AttemptResult) -> None:
         """Remember the result of an attempt."""
-        self._waiting[handed.job.id] = (handed, outcome)
+        self._waiting[assigned.job.id] = (assigned, outcome)
 
-    def remove(self, handed: AssignedJob) -> None:
+    def remove(self, assigned: AssignedJob) -> None:
         """Forget a result that is recorded."""
-        del self._waiting[handed.job.id]
+        del self._waiting[assigned.job.id]
 
     def keep_running(self, ledger: LedgerReader) -> None:
         """Forget the results of jobs that are not running any more according to the ledger."""
@@ -48,7 +48,7 @@ class PendingResults:
     @property
     def folders(self) -> set[str]:
         """Return the names of the folders that have a result here."""
-        return {handed.folder.name for handed, _ in self._waiting.values()}
+        return {assigned.folder.name for assigned, _ in self._waiting.values()}
 
     def failures(self) -> list[tuple[AssignedJob, Failed | Died | Lost]]:
         """Return the failures."""

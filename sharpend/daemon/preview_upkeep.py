@@ -1,9 +1,9 @@
-"""Upkeep of previews: choose the images that get one, publish them, keep within the bounds.
+"""Upkeep of previews: choose images for previews, publish them, enforce the limits.
 
 Owns the time budget of previews: it grows with the clock, by a share of the time of all workers, up
-to one second. So each image of a small batch gets a preview. Of a long queue the first few do, and
-then a sample: what an idle time has saved is cut down there, as it would slow the queue. A
-preview is requested at an image's first attempt only: if drawing it kills the worker, the retry
+to one second. So each image of a small batch gets a preview. Of a long queue only the first few
+images and then a sample get one: the time saved while idle is reduced there, to not slow the queue.
+A preview is requested at an image's first attempt only: if drawing it kills the worker, the retry
 makes none. Faults of the state directory are logged and have no consequence.
 """
 
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from sharpend.task import Task
 
 MOST_SAVED_S = 1.0
-"""Most seconds of workers that an idle time saves for the next images: about fifteen previews."""
+"""Most seconds of workers that are saved while idle: about fifteen previews."""
 SAVED_FOR_A_QUEUE_S = 0.2
-"""The same where more images wait than SMALL_BATCH: about three."""
+"""The same while more than SMALL_BATCH images wait: about three previews."""
 SMALL_BATCH = 15
-"""Images that wait in a folder, at most, for each of them to have a preview."""
+"""Most images that wait in a folder for each of them to get a preview."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +80,9 @@ class PreviewUpkeep:
         """Folders of killed workers, which may write until they have ended."""
         self._allowed_s = MOST_SAVED_S
         self._price_s = 0.0
-        """Seconds that the last preview took, at most what can be saved."""
+        """Seconds that the last preview took, at most MOST_SAVED_S."""
         self._reserved_s: dict[bytes, float] = {}
-        """Part of the allowance that a preview in work has, by its folder."""
+        """Part of the allowance that a running preview has, by its folder."""
         self._counted_s: float | None = None
         self._fault = ""
 
@@ -99,8 +99,8 @@ class PreviewUpkeep:
                 self._remove(job_id)
         self._prune()
 
-    def asked(self, task: Task, job: Job, now_s: float) -> Task:
-        """Add the request for a preview to a task, where its job is to have one.
+    def with_request(self, task: Task, job: Job, now_s: float) -> Task:
+        """Add the request for a preview to a task, if its job was chosen.
 
         Args:
             task: of the job.

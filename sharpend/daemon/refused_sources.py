@@ -1,7 +1,7 @@
-"""Refused sources that stay in their place for a while: move them when their time has come.
+"""Refused sources: move each into quarantine after it stayed unchanged for some time.
 
-Owns the schedule. Works in small steps between two turns of the main loop. Refuses to move anything
-right after the wall clock was set: every wait could seem to be over.
+Owns the schedule. Works in small steps between two turns of the main loop. Moves nothing right
+after the wall clock was set: every wait could seem to be over.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class RefusedSources:
     """Refused sources of all folders.
 
     Args:
-        quarantine: that they are moved to.
+        quarantine: moves them.
         folders: of the daemon.
     """
 

@@ -1,9 +1,9 @@
 """Registration of settled files in the ledger: as known, as done (output exists), or as new.
 
-Owns the decision what a settled file is. A file whose inode number alone differs is compared by
-content. In a folder that is new to the ledger, and after the ledger was lost, files are also
-compared with jobs of other folders that have the same output, and with the outputs that exist. Logs
-how many were recognised so.
+Owns the decision which of these a settled file is. A file whose inode number alone differs is
+compared by content. In a folder that is new to the ledger, and after the ledger was lost, files are
+also compared with jobs of other folders that have the same output, and with the outputs that exist.
+Logs how many were recognised.
 """
 
 from __future__ import annotations

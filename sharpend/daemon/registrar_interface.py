@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class FolderWake:
-    """Wake-up of one folder: its next step comes soon, whatever time it asked for.
+    """Wake-up of one folder: its next step is due at once.
 
     Args:
         wake: wakes the main loop, from any thread.

@@ -1,7 +1,7 @@
-"""Roots of a folder: check them, create what is missing, remember what they are.
+"""Roots of a folder: check them, create missing ones, record their identity.
 
-Owns the one way in which start, reload, `once` and a paused folder open their roots. Refuses to
-create anything where a disk is not mounted, or another one is.
+Start, reload, `once` and a paused folder all open roots here. Creates nothing where a disk is not
+mounted, or another one is.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def prepare_roots(
 
     Raises:
         InputMissingError: the input is no folder, or on another disk than before.
-        OutputFailedError: likewise an output or archive, or it cannot be created or written.
+        OutputFailedError: an output or archive is on another disk than before, or it cannot be
+            created or written.
         ConfigError: this process may not set the configured group.
         FolderFaultError: group or mode of a new output folder could not be set.
     """
@@ -71,7 +72,7 @@ def prepare_roots(
     known = ledger.folder_name(destination.input_root, destination.output_root)
     fault = _open(replace(destination, folder=known or destination.folder), ledger)
     if fault is None and (on_fault is OnFault.RAISE or known is None):
-        # Later, what needs a bucket finds out, without making others wait.
+        # Later, operations on the bucket detect faults, without delaying other folders.
         _require_buckets(destination, tries=known is None)
     if fault is not None and (
         on_fault is OnFault.RAISE
@@ -98,7 +99,7 @@ def reopen(destination: Destination, ledger: Ledger, *, is_due: bool) -> None:
 
     Args:
         destination: of the folder.
-        ledger: knows what the roots were.
+        ledger: holds the recorded identity of the roots.
         is_due: open them also if they were not accepted since they were opened.
 
     Raises:
@@ -220,14 +221,14 @@ def _roots(destination: Destination) -> Iterator[tuple[bytes, str]]:
     """Yield each root on a disk with its setting; a quarantine is created when needed."""
     yield from ((root, key) for root, key in named_roots(destination) if not is_remote(root))
     place, guard = destination.quarantine_root, destination.guard
-    if place is None or guard.require_mount is not None:  # that key is about the folder's own roots
+    if place is None or guard.require_mount is not None:  # about the folder's own roots
         return
     if place in guard.identities or os.path.isdir(place):
         yield place, "quarantine"
 
 
 def recall(destination: Destination, ledger: LedgerReader | None) -> None:
-    """Give the guard what the ledger knows of the roots."""
+    """Load the recorded identity of the roots into the guard."""
     destination.guard.recall(ledger.root_identities(destination.folder) if ledger else {})
 
 
@@ -243,7 +244,7 @@ def _record(destination: Destination, ledger: Ledger) -> None:
 
 
 def _look(destination: Destination) -> None:
-    """Give the guard the roots as they are now."""
+    """Read the present identity of the roots into the guard."""
     try:
         roots = [root for root, _ in _roots(destination)]
         destination.guard.look(roots, destination.input_root)

@@ -177,7 +177,7 @@ def retry_options(settings: Settings) -> RetryOptions:
 
 
 def alarm_options(settings: Settings, loaded: LoadedModel) -> AlarmOptions:
-    """Options of the agreement alarm; automatic lines are those of the model's card."""
+    """Options of the agreement alarm; automatic thresholds are those of the model's card."""
     agreement = settings.agreement
     below = unless_auto(agreement.alarm_below)
     residual = unless_auto(agreement.alarm_residual)
@@ -196,8 +196,8 @@ def alarm_options(settings: Settings, loaded: LoadedModel) -> AlarmOptions:
 def canary_options(settings: Settings, used: LoadedModel, canary: LoadedModel) -> AlarmOptions:
     """Options of the canary's alarm.
 
-    Automatic lines are those of its card, which hold for its own teacher; where that has none,
-    those of the model in use, if it has the same teacher.
+    Automatic thresholds are those of its card, measured with its own teacher; if the card has none,
+    those of the model in use, if both have the same teacher.
     """
     is_new = canary.residual_above is None and canary.teacher_digest == used.teacher_digest
     options = alarm_options(settings, used if is_new else canary)
@@ -222,12 +222,12 @@ def preview_limits(settings: Settings) -> PreviewLimits:
 
 
 def spool(settings: Settings) -> bytes | None:
-    """Return the folder for what is on its way to object storage; None without such folders."""
+    """Return the folder of files in transfer to object storage; None without such folders."""
     return spool_of(settings) if any(folder.is_remote for folder in settings.folder) else None
 
 
 def spool_of(settings: Settings) -> bytes:
-    """Return the folder in the state directory for it, whether it is needed or not."""
+    """Return that folder in the state directory, whether it is needed or not."""
     return os.path.abspath(os.fsencode(settings.state / SPOOL))
 
 

@@ -2,8 +2,8 @@
 
 A signal handler sets a flag and wakes the loop of `daemon`, which reloads or stops. The second
 signal to stop asks for an immediate end. SIGHUP reloads, unless it says that the terminal was
-closed. SIGUSR1 and SIGUSR2, which other programs take for log rotation, change nothing: the log is
-stderr, no file of ours.
+closed. SIGUSR1 and SIGUSR2, which make other programs rotate logs, change nothing: the log is
+written to stderr, not to a file.
 """
 
 from __future__ import annotations

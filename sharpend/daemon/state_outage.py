@@ -1,7 +1,7 @@
 """State outage: pause all work while the state directory cannot be written; probe with backoff.
 
 Owns the two events and the waits between probes. The waits grow with each failure and are reset
-only after a longer time without one; the longest is far below the minute within which work has to
+only after CALM_S without one; the longest is far below the minute within which work has to
 continue. The dispatcher recovers interrupted work afterwards.
 """
 
@@ -31,7 +31,7 @@ CALM_S = 60.0
 """Seconds without a failure after which the waits are reset."""
 
 _NO_FAULT_OF_THE_DISK = (PermissionError, NotADirectoryError, FileExistsError)
-"""Missing permission, or a file in place of the folder: waiting helps neither."""
+"""Missing permission, or a file in place of the folder: waiting does not help."""
 
 
 class StateOutage:
@@ -79,8 +79,8 @@ class StateOutage:
     ) -> Ledger | None:
         """Open the ledger as soon as the state directory can be written.
 
-        If the daemon exited instead, the service manager would restart it a few times and then
-        give up before the disk has space again.
+        If the daemon exited instead, the service manager would restart it a few times and then give
+        up before the disk has space again.
 
         Args:
             state_dir: created if missing.
@@ -88,7 +88,7 @@ class StateOutage:
             go_on: called repeatedly while a large ledger is opened; returns False to cancel.
 
         Returns:
-            The ledger, or None if one of both has cancelled that.
+            The ledger, or None if `wait` or `go_on` cancelled that.
 
         Raises:
             StateLockedError: another process works on this state directory.

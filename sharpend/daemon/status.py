@@ -1,8 +1,6 @@
 """Status reporting: daemon.ready, report.published, the status file and the status line.
 
-Owns the values of `daemon.ready`, `report.published` and the status file. Reads a snapshot, which
-`overview` takes, and knows none of the parts; counted figures come from `throughput`. A figure of
-the report is described in `logs.event_keys`, too.
+Reads a snapshot and knows none of the parts. The figures are those of `report`.
 """
 
 from __future__ import annotations
@@ -15,11 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sharpend import __version__
+from sharpend.daemon.report import current_figures, precision_figures
 from sharpend.daemon.snapshot import paused_line
 from sharpend.files.atomic import write_atomically
 from sharpend.logs.events import Event
 from sharpend.logs.plain import plain
-from sharpend.model.trial import BFLOAT16, INT8, OPENVINO, TORCH, Form
 from sharpend.workers import sandbox
 
 if TYPE_CHECKING:
@@ -55,7 +53,7 @@ class StatusReporter:
     def report_ready(self, now: Snapshot) -> None:
         """Log that the first scan of every folder is complete."""
         loaded = self.loaded
-        self._write_status("running", now, self._current_state(now))
+        self._write_status("running", now, current_figures(now, self.loaded))
         missing = sandbox.PARTS - set(loaded.confined_by)
         if missing:
             self.log.warning(Event.WORKER_UNCONFINED, missing=sorted(missing))
@@ -66,7 +64,7 @@ class StatusReporter:
             model=loaded.model,
             model_digest=loaded.digest[:12],
             device=loaded.device,
-            **self._precision(),
+            **precision_figures(loaded),
             teacher=loaded.teacher,
             workers=now.workers,
             folders=list(now.folders),
@@ -77,7 +75,7 @@ class StatusReporter:
 
     def report_paused(self, now: Snapshot) -> None:
         """Write to the status file that all work is paused."""
-        self._write_status("paused", now, self._current_state(now))
+        self._write_status("paused", now, current_figures(now, self.loaded))
 
     def publish(
         self, now: Snapshot, window: Mapping[str, object], *, state: str = "running"
@@ -89,7 +87,7 @@ class StatusReporter:
             window: numbers since the last report, `Throughput.publish`.
             state: of the daemon.
         """
-        report = {**window, **self._current_state(now)}
+        report = {**window, **current_figures(now, self.loaded)}
         self._write_status(state, now, report)
         self._write_history(now, report, is_last=state == "stopped")
         self.log.info(Event.REPORT_PUBLISHED, **report)
@@ -102,46 +100,6 @@ class StatusReporter:
             f"{now.queue_depth} waiting, {now.sharpened} sharpened, "
             f"{now.quarantined} quarantined, health {now.health}"
         )
-
-    def _current_state(self, now: Snapshot) -> dict[str, object]:
-        """Convert queue, folders and agreement to the keys of a report."""
-        return {
-            "queue_depth": now.queue_depth,
-            "oldest_pending_s": now.oldest_pending_s,
-            "workers": now.workers,
-            "model": self.loaded.model,
-            "device": self.loaded.device,
-            **self._precision(),
-            "agreement": next(iter(now.agreement.values()), None),
-            "agreement_by_model": now.agreement if len(now.agreement) > 1 else None,
-            "canary": now.canary,
-            "paused": now.paused,
-            "unreadable": now.unreadable,
-            "left_alone": now.left_alone,
-            "engine_faults": dict(now.engine_faults),
-            "state_fault": now.state_fault,
-            "health": now.health,
-        }
-
-    def _precision(self) -> dict[str, object]:
-        """Convert runtime and precision of the main model, and what chose it, to keys."""
-        trial = self.loaded.trial
-        bfloat16, int8 = (
-            (Form(TORCH, BFLOAT16), Form(OPENVINO, INT8))
-            if trial is None
-            else (trial.form(BFLOAT16), trial.form(INT8, OPENVINO))
-        )
-        return {
-            "runtime": self.loaded.runtime,
-            "precision": self.loaded.precision,
-            "precision_cause": "as set" if trial is None else str(trial),
-            "float32_ms": None if trial is None else trial.float32_ms,
-            "bfloat16_ms": bfloat16.ms,
-            "bfloat16_ssim": bfloat16.ssim,
-            "int8_ms": int8.ms,
-            "int8_ssim": int8.ssim,
-            "precision_remembered": trial is not None and trial.remembered,
-        }
 
     def _write_status(self, state: str, now: Snapshot, report: dict[str, object]) -> None:
         front = {"state": state, "pid": os.getpid(), "version": __version__, "at": time.time()}

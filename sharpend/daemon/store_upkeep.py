@@ -1,4 +1,4 @@
-"""Upkeep of object storage beside its images: outages of the endpoint, and uploads that one left.
+"""Upkeep of object storage: log outages of the endpoint, drop the uploads that an outage left.
 
 Owns the two events of an outage, which concerns all folders of the endpoint: one names them when it
 begins for the first of them, one when the store answers again. Their own pauses are not logged.

@@ -1,8 +1,8 @@
 """Service manager: sd_notify protocol, timeout extension of long steps, watchdog pings.
 
-Owns the sd_notify protocol in plain Python, and the schedule of watchdog pings. Refuses to fail
-because of systemd: without a socket, or with a broken one, nothing is sent. No ping is sent while a
-part is stalled that only a restart can help; a blocked main loop sends none either.
+Owns the sd_notify protocol in plain Python, and the schedule of watchdog pings. Never fails because
+of systemd: without a socket, or with a broken one, nothing is sent. No ping is sent while a part is
+stalled that only a restart can help; a blocked main loop sends none either.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 LONG_STEP_S = 60.0
 """Timeout that each message to the service manager asks for during a long step."""
-TELL_EVERY_S = 1.0
+EXTEND_EVERY_S = 1.0
 _SEND_TIMEOUT_S = 1.0
-"""A notification is lost rather than let a hung service manager stop the daemon."""
+"""A notification is lost rather than the daemon blocked by a hung service manager."""
 
 
 class Notifier:
@@ -97,7 +97,7 @@ class KeepAlive:
         """Extend the timeout if that is due; return False if the step has to end."""
         now_s = time.monotonic()
         if now_s >= self.next_s:
-            self.next_s = now_s + TELL_EVERY_S
+            self.next_s = now_s + EXTEND_EVERY_S
             self._notifier.extend_timeout(LONG_STEP_S)
             self._notifier.watchdog()
         return not self._control.stops

@@ -116,6 +116,6 @@ def cluster(settings: Settings) -> Cluster:
 
 
 def workers_wanted(settings: Settings) -> int | None:
-    """Return the number of workers wanted on a cluster; None: as many as there is room for."""
+    """Return the number of workers wanted on a cluster; None: as many as fit."""
     wanted = settings.engine.workers
     return None if wanted == "auto" else wanted

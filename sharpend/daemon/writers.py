@@ -1,7 +1,7 @@
 """Installations that write one output folder: each logs the others.
 
 Owns the record of the state directories that have worked on an output folder. On a disk it is an
-extended attribute of the folder, `user.sharpend.states`, so that no file of ours lies among the
+extended attribute of the folder, `user.sharpend.states`, so that no extra file is among the
 outputs; in object storage it is an object, `.sharpend-states.json`, which is written only under the
 condition that nobody else has written it meanwhile. Errors are ignored: where the record cannot be
 kept, no installation is reported.

@@ -45,7 +45,7 @@ class Access:
         """Set group and mode of an open file.
 
         Raises:
-            FolderFaultError: the file system or the kernel does not let us.
+            FolderFaultError: the file system or the kernel refuses it.
         """
         self._give(descriptor, self.mode)
 
@@ -61,11 +61,11 @@ class Access:
     def give_folder(self, descriptor: int) -> None:
         """Set group and mode of an open folder that was just made.
 
-        A setgid bit that it took over from the folder above stays, where the kernel lets us: the
-        unit's RestrictSUIDSGID= does not, and then each thing gets its group by itself.
+        A setgid bit inherited from the parent folder is kept where the kernel permits that: the
+        unit's RestrictSUIDSGID= does not, and then each file and folder gets its group explicitly.
 
         Raises:
-            FolderFaultError: the file system or the kernel does not let us.
+            FolderFaultError: the file system or the kernel refuses it.
         """
         self._give(descriptor, self.of_folders)
 

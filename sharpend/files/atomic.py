@@ -25,10 +25,10 @@ READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 READ_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 """Open a folder, also to fsync it; add `O_NOFOLLOW` below a root."""
 PASS_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
-"""Open what lies below a folder that may not be listed."""
+"""Open a path below a folder that may not be listed."""
 _NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 WRITE_NEW_FILE = os.O_WRONLY | _NEW
-"""Open a temporary file of ours: it must be new, and never a link."""
+"""Open a temporary file: it must be new, and never a link."""
 UPDATE_NEW_FILE = os.O_RDWR | _NEW
 """Write a new file as above, and read it."""
 
@@ -138,13 +138,13 @@ def rename_without_clobbering(
 ) -> None:
     """Rename a file unless the target name exists, even as a dangling link.
 
-    Where the file system lacks renameat2's NOREPLACE (NFS, many FUSE mounts) a hard link does
-    the same in two steps: a crash between them leaves both names on one inode. Where it lacks
-    hard links as well (exFAT on FUSE) the name is looked at just before a plain rename.
+    Where the file system lacks renameat2's NOREPLACE (NFS, many FUSE mounts) a hard link does the
+    same in two steps: a crash between them leaves both names on one inode. Where it lacks hard
+    links as well (exFAT on FUSE) the name is looked at just before a plain rename.
 
     Raises:
         FileExistsError: the target name is taken; nothing was changed.
-        OSError: the rename failed, EXDEV where the folders lie on two file systems.
+        OSError: the rename failed, EXDEV where the folders are on two file systems.
     """
     try:
         _rename_noreplace(source_dir_fd, source_name, target_dir_fd, target_name)

@@ -52,7 +52,7 @@ def give_attributes(descriptor: int, attributes: Mapping[str, bytes]) -> int:
     """Write attributes to an open file, as far as its file system takes them.
 
     Returns:
-        The number of those that it did not take: it has none, or no room, or forbids it.
+        The number of attributes that the file system refused: unsupported, no space, or forbidden.
     """
     return sum(not _is_set(descriptor, name, value) for name, value in attributes.items())
 

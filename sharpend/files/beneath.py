@@ -1,9 +1,9 @@
 """Symlink-safe file access below a root folder.
 
-Owns the walk from a root to a folder or file, one component at a time on open descriptors, so
-that a link planted or swapped in on the way is never followed. The root itself is the user's
-choice and may be a link. Refuses absolute paths, `..`, empty components, and files that are not
-regular; a missing component stays the caller's FileNotFoundError.
+Owns the walk from a root to a folder or file, one component at a time on open descriptors, so that
+a link planted or swapped in on the way is never followed. The root itself is the user's choice and
+may be a link. Refuses absolute paths, `..`, empty components, and files that are not regular; a
+missing component stays the caller's FileNotFoundError.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def directory(
         relative: below the root, b"" for the root itself.
         create: make missing folders below the root (0777 less the umask), durably.
         made: called with the descriptor of each folder that was made.
-        passing: ask all below the root for search permission alone; what lies in the folder can be
+        passing: ask all below the root for search permission alone; the folder's content can be
             looked at then, but not listed, and nothing can be made on the way.
 
     Raises:
@@ -133,7 +133,7 @@ def refusing_name(parent: int, name: bytes, *, creates: bool) -> Iterator[None]:
 
     Raises:
         ImageRefusedError: NAME_NOT_POSSIBLE.
-        OSError: any other error of the block, as it came.
+        OSError: any other error of the block, unchanged.
     """
     try:
         yield

@@ -53,7 +53,7 @@ def digest_at(root: bytes, relative: bytes, meant: Fingerprint) -> str | None:
 def input_digests(root: bytes, relative: bytes) -> set[bytes]:
     """Find the digests of inputs that an output's provenance record names.
 
-    The record lies in the file's XMP, which is stored so that programs find it without knowing the
+    The record is in the file's XMP, which is stored so that programs find it without knowing the
     format (XMP specification, part 1, section 7.3.2: the packet wrapper).
 
     Raises:

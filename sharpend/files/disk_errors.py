@@ -31,7 +31,7 @@ def decision(error: OSError, root: bytes, *, of_root: str, of_file: str) -> Shar
     Args:
         error: what the file system said.
         root: of the folder that was worked in.
-        of_root: the message where everything below the root would fail alike.
+        of_root: the message for an error that would affect everything below the root.
         of_file: the message where this one file may do better later.
 
     Returns:

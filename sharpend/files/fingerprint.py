@@ -1,9 +1,9 @@
 """File identity (size, mtime, inode), and display of paths.
 
-Owns the rule when two checks of a path have found one file. An inode of 0 stands for one that does
-not last: some file systems (FUSE, exFAT, network) give an unchanged file another number each time.
-The ledger stores fingerprints in its columns `mark`. Where the inode alone differs, the contents
-are compared (`digest`, `daemon.content_comparison`).
+Owns the rule when two checks of a path have found one file. An inode of 0 means one that does not
+last: some file systems (FUSE, exFAT, network) give an unchanged file another number each time. The
+ledger stores fingerprints in its columns `mark`. Where the inode alone differs, the contents are
+compared (`digest`, `daemon.content_comparison`).
 """
 
 from __future__ import annotations

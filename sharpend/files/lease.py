@@ -1,4 +1,4 @@
-"""Leases: find out whether a process has a file open for writing, and notice when one opens it.
+"""Leases: check whether a process has a file open for writing, and detect when one opens it.
 
 Owns the read lease of fcntl(2): the kernel grants it only while nobody has the file open for
 writing, and lets a later writer wait until the lease is given back. It needs the file's owner or

@@ -1,4 +1,4 @@
-"""Mounts: the mount that a folder lies on, and mount points that no disk is mounted on.
+"""Mounts: the mount that a folder is on, and mount points without a mounted disk.
 
 Owns the list of file systems on which other machines change files without an event here, and the
 list of directories below which disks are mounted. If the mount table cannot be read, every folder
@@ -59,7 +59,7 @@ _RENUMBERING = frozenset({"exfat", "msdos", "vfat", "fuseblk"})
 
 
 UNKNOWN = "unknown"
-"""Kind of a mount where the system does not tell it."""
+"""Kind of a mount where the system does not report it."""
 
 
 class Mount(NamedTuple):

@@ -1,7 +1,7 @@
 """Decide whether an error of the file system is about one name, or about the folder it is in.
 
-Owns the errors that both can cause, and the trial with a plain name that tells them apart: where a
-file with a name of ours can be made and removed in the same folder, the error is about the name.
+Owns the errors that both can cause, and the trial with a plain name that distinguishes them: where
+a file with a plain name can be made and removed in the same folder, the error is about the name.
 """
 
 from __future__ import annotations

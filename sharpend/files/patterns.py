@@ -44,7 +44,7 @@ class Patterns:
     exclude: tuple[str, ...] = ()
     """Files and folders that match are left out; the last pattern that matches decides."""
     include: tuple[str, ...] = ()
-    """If there are any, files that match none of them, nor lie in a folder that does, are left
+    """If there are any, files that match none of them, nor are in a folder that does, are left
     out."""
     takes: Callable[[bytes], bool] | None = None
     """Says of a file's path whether it is taken at all; None: every file is."""

@@ -136,13 +136,13 @@ class Previews:
         Args:
             folder: from `new_folder`.
             job_id: number of the job in the ledger.
-            layout: as the worker told it.
+            layout: as the worker sent it.
 
         Returns:
             Its size in bytes.
 
         Raises:
-            UnfitPreviewError: it is not what its worker told.
+            UnfitPreviewError: the files do not match this layout.
             OSError: the state directory is full or not writable.
         """
         with _opened(folder) as descriptor:

@@ -90,7 +90,7 @@ class FolderIntake:
         )
 
     def unsettle(self, relative: bytes) -> None:
-        """Let a file settle again that changed after it was reported as settled."""
+        """Make a file settle again that changed after it was reported as settled."""
         self._dirty.setdefault(relative, False)
 
     def restart(self) -> None:

@@ -57,8 +57,8 @@ class Step:
     settling: int = 0
     """Number of files that have not settled yet."""
     tally: Tally | None = None
-    """Counts of the last full scan, a new object for each; None until the first full scan since
-    the start, or since the folder came back, is complete."""
+    """Counts of the last full scan, a new object for each; None until the first full scan since the
+    start, or since the folder came back, is complete."""
     paused: str | None = None
     """Reason why the folder is paused, or None."""
     polling: str | None = None
@@ -72,7 +72,7 @@ class Intake(Protocol):
         """Do a small piece of work; `now_s` is monotonic seconds."""
 
     def unsettle(self, relative: bytes) -> None:
-        """Let a file settle again that changed after it was reported as settled."""
+        """Make a file settle again that changed after it was reported as settled."""
 
     def restart(self) -> None:
         """Discard all state: the next step begins with a full scan."""

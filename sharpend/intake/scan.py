@@ -58,8 +58,8 @@ def look(
 ) -> os.stat_result | None:
     """Return the stat result of an input or a directory below an open root, or None.
 
-    None also stands for a path that is missing, leads through a symbolic link, contains a junk
-    name, is left out by the patterns, or cannot be read: the next scan checks it again.
+    None also means a path that is missing, leads through a symbolic link, contains a junk name, is
+    left out by the patterns, or cannot be read: the next scan checks it again.
     """
     parent, _, name = relative.rpartition(b"/")
     if any(ignored(part) for part in relative.split(b"/")):
@@ -144,8 +144,8 @@ def walk(
 
     Yields:
         The inputs among about 1,000 directory entries each (a list may be empty), so that the
-        caller can do other work in between. Entries that cannot be read are counted in `tally`
-        and skipped.
+        caller can do other work in between. Entries that cannot be read are counted in `tally` and
+        skipped.
     """
     pending = [below]
     chunk: list[Found] = []

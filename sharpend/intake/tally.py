@@ -19,7 +19,7 @@ _LONGEST_SUFFIX = 12
 LINK, SPECIAL, SUBFOLDER, NO_SUFFIX = "link", "special file", "sub-folder", "without suffix"
 SIDECAR = "sidecar"
 EXCLUDED, OTHER = "excluded", "of other kinds"
-"""Causes why an entry is left alone, beside a suffix that no format has."""
+"""Causes why an entry is left alone, other than an unknown suffix."""
 
 
 @dataclass(frozen=True, slots=True)

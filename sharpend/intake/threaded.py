@@ -2,7 +2,7 @@
 
 Owns that thread and its queues: the intake works there, while queries of the ledger run, and steps
 are returned, in the caller's thread. The caller never waits: a file system that does not respond
-blocks this folder only, and is reported as a pause. Steps without news are begun and returned at
+blocks this folder only, and is reported as a pause. Steps without changes are begun and returned at
 common times of all folders, so that many polled folders cost the caller few turns.
 """
 
@@ -27,9 +27,9 @@ PATIENCE_S = 10.0
 """Seconds after which a step counts as hanging."""
 _LOOK_S = 2.0
 _COMMON_S = 0.25
-"""Seconds between the times at which steps without news are begun and returned."""
+"""Seconds between the times at which steps without changes are begun and returned."""
 _SHORT_S = 1.0
-"""Longest step without news whose end does not wake the caller."""
+"""Longest step without changes whose end does not wake the caller."""
 
 
 def _common(at_s: float) -> float:
@@ -107,7 +107,7 @@ class ThreadedIntake:
         return self._waiting(now_s)
 
     def unsettle(self, relative: bytes) -> None:
-        """Let a file settle again that changed after it was reported as settled."""
+        """Make a file settle again that changed after it was reported as settled."""
         self._unsettled.append(relative)
         self._last = replace(self._last, next_s=-math.inf)
 
@@ -117,7 +117,7 @@ class ThreadedIntake:
         self._last = replace(self._last, next_s=-math.inf)
 
     def close(self) -> None:
-        """Let the thread end, as soon as the file system responds."""
+        """End the thread as soon as the file system responds."""
         self._answers.put(None)
         self._orders.put(None)
 
@@ -168,7 +168,7 @@ class ThreadedIntake:
         return end
 
     def _ask(self, found: Sequence[Found]) -> Sequence[Found]:
-        """Let the caller's thread query the ledger, and wait for the answer."""
+        """Ask the caller's thread to query the ledger, and wait for the answer."""
         self._question = found
         self._wake()
         answer = self._answers.get()

@@ -41,7 +41,7 @@ class LedgerFigures:
     """Figures of a ledger."""
 
     registered: int
-    """Jobs ever registered: it never falls, whatever is pruned or retried."""
+    """Jobs ever registered; pruning and retries do not reduce it."""
     folders: Mapping[str, FolderFigures]
     """By name, all that were ever used."""
 

@@ -1,8 +1,8 @@
 """Ledger writer: every state transition of a job, each in one transaction.
 
 Owns every change of a job's state. A move that is not in `records.MOVES` is refused, in one place;
-each method is one durable transaction. Refuses to hold jobs in memory, to look at the file
-system, and to run beside a second writer of the same state directory.
+each method is one durable transaction. Refuses to hold jobs in memory, to look at the file system,
+and to run beside a second writer of the same state directory.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Ledger(Registration, OperatorState, LedgerReader):
         self.recovery_paths: dict[str, Path | None] = {}
 
     def distrust(self) -> None:
-        """Let the next start check the whole file: damage was found."""
+        """Make the next start check the whole file: damage was found."""
         self._store.distrust()
 
     def close(self) -> None:
@@ -83,11 +83,11 @@ class Ledger(Registration, OperatorState, LedgerReader):
         """Start the next due job, as `scheduling` orders them; its attempt is counted.
 
         A job during which the daemon died three times runs alone: it waits until nothing runs and
-        nothing else is due, and while it runs nothing else is claimed. A deferred job is due at
-        its time, or when that time is impossibly far off because the clock was set back.
+        nothing else is due, and while it runs nothing else is claimed. A deferred job is due at its
+        time, or when that time is impossibly far off because the clock was set back.
 
-        A death of the machine may lose the claim until the next transaction or `sync`: then the
-        job is pending, as a start would make it.
+        A death of the machine may lose the claim until the next transaction or `sync`: then the job
+        is pending, as a start would make it.
 
         Args:
             now_s: the wall clock in seconds.
@@ -104,7 +104,7 @@ class Ledger(Registration, OperatorState, LedgerReader):
             return job_of(cursor.execute(sql.BY_ID, (row["id"],)).fetchone())
 
     def sync(self) -> None:
-        """Make claims durable, so that an attempt counts whatever it does to this machine."""
+        """Make claims durable, so that an attempt counts even if it crashes the machine."""
         self._store.sync()
 
     @contextmanager

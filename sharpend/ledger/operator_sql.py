@@ -1,4 +1,4 @@
-"""SQL statements for the tables beside jobs: survey and seen (`only_new`), hold (pauses).
+"""SQL statements for the tables other than jobs: survey and seen (`only_new`), hold (pauses).
 
 Owns the wording of SQL and nothing else, as `sql` does.
 """

@@ -1,4 +1,4 @@
-"""Ledger writes beside jobs: images that `only_new` leaves alone, and pauses by an operator.
+"""Ledger writes other than jobs: images that `only_new` skips, and pauses by an operator.
 
 Owns the tables `seen`, `survey` and `hold` (pauses). Rows of `seen` stay until the folder's
 `only_new` is switched off. Refuses to change a job.
@@ -35,13 +35,13 @@ class OperatorState:
         return None if row["complete"] else float(row["since"])
 
     def see(self, folder: str, found: Iterable[FoundFile]) -> None:
-        """Record files that stay as they are until they change."""
+        """Record files that are skipped until they change."""
         rows = [(folder, relative, content_text(fingerprint)) for relative, fingerprint in found]
         with self._store.transaction() as cursor:
             cursor.executemany(operator_sql.SEE, rows)
 
     def end_survey(self, folder: str) -> int:
-        """Record that all files of the first start are known; return how many stay as they are."""
+        """Record that all files of the first start are known; return how many are skipped."""
         with self._store.transaction() as cursor:
             cursor.execute(operator_sql.END_SURVEY, (folder,))
             return int(cursor.execute(operator_sql.SEEN_OF, (folder,)).fetchone()["files"])

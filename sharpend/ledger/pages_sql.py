@@ -1,7 +1,7 @@
 """SQL statements of pages of the ledger, for people who look at it.
 
 Owns the wording of SQL and nothing else, as `sql` does. A page begins after a time and an id, so
-that it costs the same wherever it lies, by the index `job_by_end`.
+that it costs the same at any position, by the index `job_by_end`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Ledger queries: numbers, outcomes, unknown inputs, owners of outputs.
 
 Owns every query that changes nothing; `status` opens this half alone, beside a running daemon.
-Refuses to load a whole table: answers are bounded, or come in pages while rows change under them.
+Never loads a whole table: answers are bounded, or read in pages while rows may change.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 _PAGE = 200
 ALL_FOLDERS = ""
-"""Stands for all folders in `pauses`."""
+"""All folders, as an entry of `pauses`."""
 
 
 class LedgerReader:
@@ -90,7 +90,7 @@ class LedgerReader:
         return None if row is None else row["name"]
 
     def waiting(self, folders: Iterable[str]) -> int:
-        """Return the number of unfinished jobs of these folders: queued, in work, or deferred."""
+        """Return the number of unfinished jobs of these folders: queued, in progress, deferred."""
         query = self._store.counting(counts_sql.WAITING)
         return sum(self._store.rows(query, folder)[0]["jobs"] for folder in folders)
 
@@ -134,8 +134,8 @@ class LedgerReader:
     ) -> Iterator[tuple[FoundFile, list[Candidate]]]:
         """Return those of `found` that may be inputs of finished or refused jobs, with these jobs.
 
-        Path, size and time are equal; the inode number differs, or the job is one of another
-        folder with the same output, while this folder is new to the ledger.
+        Path, size and time are equal; the inode number differs, or the job is one of another folder
+        with the same output, while this folder is new to the ledger.
         """
         for batch, rows in self._batches(sql.ALIKE, folder, found):
             jobs: dict[bytes, list[Candidate]] = {}
@@ -274,7 +274,7 @@ class LedgerReader:
     def root_identities(self, folder: str) -> dict[bytes, str | None]:
         """Return the identity of each root at the last look, by path.
 
-        None means that the root is accepted, whatever it is; a root that is missing was never seen.
+        None means that any root is accepted; a root that is missing was never seen.
         """
         return {row["path"]: row["seen"] for row in self._store.rows(sql.ROOT_IDENTITIES, folder)}
 

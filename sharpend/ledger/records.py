@@ -55,7 +55,7 @@ class Job:
     fingerprint: Fingerprint
     state: State
     attempts: int
-    """Attempts handed out that were not cut short by the daemon's own death."""
+    """Attempts begun, without those interrupted by the daemon's own death."""
     orphans: int
     """Attempts that the daemon's own death cut short; not counted against `retry.attempts`."""
 
@@ -78,7 +78,7 @@ class Product:
     temp: bytes = b""
     """Name of the staged file beside `output`; b"" where there is none."""
     kept_existing: bool = False
-    """True where a foreign file stands at `output` and the policy is to leave it."""
+    """True where a foreign file exists at `output` and the policy is to leave it."""
     model_digest: str = ""
     options_digest: str = ""
     pixels: int = 0
@@ -186,7 +186,7 @@ class CompletedJob:
     job: Job
     at_s: float
     output: bytes | None
-    """Below the output root; None where there is none of ours."""
+    """Path below the output root; None without an output of sharpend."""
     is_past: bool
     """True if the source was archived, deleted or vanished: a file at its path is a new input."""
 

@@ -58,16 +58,16 @@ class Registration:
             cursor.execute(sql.RECORD_ROOT, {"folder": folder, "path": path, "seen": identity})
 
     def accept_roots(self, folder: str) -> None:
-        """Forget the identity of a folder's roots: they are accepted, whatever they are."""
+        """Forget the identity of a folder's roots: the present ones are accepted."""
         with self._store.transaction() as cursor:
             cursor.execute(sql.ACCEPT_ROOTS, (folder,))
 
     def add(self, folder: str, found: Iterable[FoundFile], now_s: float) -> Added:
         """Add settled files as pending jobs; older unfinished jobs of their paths are deleted.
 
-        So are their refusals, unless the refused file was moved: a path counts once. A finished
-        job of the same path stays until the new one is finished, which may replace its output. A
-        file that has a job already is not changed.
+        So are their refusals, unless the refused file was moved: a path counts once. A finished job
+        of the same path stays until the new one is finished, which may replace its output. A file
+        that has a job already is not changed.
         """
         entries = [(relative, fingerprint_text(fingerprint)) for relative, fingerprint in found]
         with self._store.transaction() as cursor:
@@ -125,7 +125,7 @@ class Registration:
     def move_roots(self, folder: str, input_root: bytes, output_root: bytes) -> None:
         """Record that a folder's roots have other paths now; its jobs stay as they are.
 
-        What lies at the new paths counts as never seen, whatever disk the old ones were on.
+        Roots at the new paths count as never seen, on any disk.
 
         If a folder with these roots exists, it gets the jobs, and those that wait there although
         they are finished here are deleted.

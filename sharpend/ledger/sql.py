@@ -109,7 +109,7 @@ ROOTS = "SELECT roots, roots_since FROM folder WHERE name = ?"
 SAW_ROOTS = """
 UPDATE folder SET roots = :roots, roots_since = :now_s WHERE name = :folder AND roots IS NOT :roots
 """
-# A path without a row was never seen; one without an identity is accepted, whatever is there.
+# A path without a row was never seen; one without an identity is accepted as it is.
 ROOT_IDENTITIES = """
 SELECT path, seen FROM root WHERE folder = (SELECT id FROM folder WHERE name = ?)
 """

@@ -1,7 +1,7 @@
 """Ledger storage: the SQLite connection, its transactions, and translation of its errors.
 
 Owns the decision which of SQLite's errors mean a damaged file and which a disk that fails now.
-Refuses to let a sqlite3 error out of the ledger, and to read a ledger that a newer version wrote.
+Translates every sqlite3 error, and refuses to read a ledger that a newer version wrote.
 
 The file stays as large as it once had to be: the pages of forgotten rows are used again, and never
 given back, which would cost every write a little.
@@ -167,7 +167,7 @@ class Store:
                 cursor.execute(statement)
 
     def distrust(self) -> None:
-        """Let the next start check the whole file, whatever follows."""
+        """Make the next start check the whole file in any case."""
         self._translated.has_failed = True
 
     def close(self) -> None:

@@ -2,15 +2,15 @@
 
 Owns what a reader of the log may rely on; the tables of config/README.md are made from it. A key is
 described as `type, unit: meaning`. Every line has `event`, `level` and `timestamp` besides. The
-values are filled in where an event is emitted, those of images in `daemon.outcomes`.
+values are filled in where an event is emitted, those of a report in `daemon.report`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharpend.logs.event_description import DEBUG, ERROR, INFO, WARNING, Described
-from sharpend.logs.events import Event
+from sharpend.logs.events import ERROR, INFO, WARNING, Described, Event
+from sharpend.logs.image_event_keys import ERROR_KEYS, FOLDER, OF_IMAGES
 from sharpend.logs.model_event_keys import DEVICE, MODEL, OF_MODELS
 from sharpend.logs.operator_event_keys import OPERATION
 from sharpend.logs.web_event_keys import OF_WEB
@@ -19,34 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-_FOLDER = {"folder": "text: name of the folder"}
-_IMAGE = {**_FOLDER, "path": "text: the input, below the input folder"}
-_NODE = {"node": "text: node of a Ray cluster that worked on it; absent for local workers"}
-_ATTEMPTS = {"attempts": "integer: attempts at this image so far", **_NODE}
-_SECONDS = {"seconds": "number, seconds: from the assignment to a worker to the end"}
-_ERROR = {
-    "error_code": "text: class of the failure, a stable word",
-    "message": "text: what went wrong, in words",
-}
-_IMAGE_MESSAGE = {**_IMAGE, "message": _ERROR["message"]}
 _QUEUE = {"queue_depth": "integer: images that wait"}
 _ADVICE = {"message": "text: what to do, in words"}
 _OTHER = {"host": "text: machine of the other", "state": "text: state directory of the other"}
 _FAULT = {"reason": "text: the cause, in words"}
-_SHARPNESS = "number or null, natural logarithm: sharpness of the input"
 _PRUNED = {
     "files": "integer: files removed",
     "megabytes": "number, 10^6 bytes: size of the files removed",
     "left": "integer: files that could not be removed",
-}
-_STAGES = {
-    "decode_s": "number, seconds: reading and decoding",
-    "measure_s": "number, seconds: measuring the sharpness",
-    "infer_s": "number, seconds: the model",
-    "agree_s": "number, seconds: comparison with the teacher, where the image was sampled",
-    "canary_s": "number, seconds: comparison of the canary, where the image was sampled",
-    "preview_s": "number, seconds: making a preview, where one was made",
-    "encode_s": "number, seconds: encoding and writing",
 }
 DESCRIBED: Mapping[Event, Described] = {
     Event.DAEMON_READY: Described(
@@ -69,8 +49,8 @@ DESCRIBED: Mapping[Event, Described] = {
     ),
     Event.DAEMON_DRAINING: Described(
         INFO,
-        "the daemon stops and waits for the images in work",
-        {"running": "integer: images in work"},
+        "the daemon stops and waits for the images in progress",
+        {"running": "integer: images in progress"},
     ),
     Event.DAEMON_STOPPED: Described(INFO, "the daemon has stopped; the last event"),
     Event.DAEMON_STALLED: Described(
@@ -80,7 +60,7 @@ DESCRIBED: Mapping[Event, Described] = {
     ),
     Event.SIGNAL_IGNORED: Described(
         INFO,
-        "SIGUSR1 or SIGUSR2 came, which change nothing; only the first is logged",
+        "SIGUSR1 or SIGUSR2 was received, which change nothing; only the first is logged",
         {"signal": "text: name of the signal", "advice": "text: signals that the daemon acts on"},
     ),
     Event.CONFIG_RELOADED: Described(
@@ -94,73 +74,9 @@ DESCRIBED: Mapping[Event, Described] = {
     Event.CONFIG_REJECTED: Described(
         ERROR,
         "changed settings are invalid; the old ones stay in force",
-        {"message": _ERROR["message"]},
+        {"message": ERROR_KEYS["message"]},
     ),
-    Event.FILE_SETTLED: Described(DEBUG, "a file stopped changing and was queued", _IMAGE),
-    Event.IMAGE_FINISHED: Described(
-        INFO,
-        "an output is in place",
-        {
-            **_IMAGE,
-            "output": "text: the output, below the output folder",
-            "outcome": "text: `sharpened`; `unchanged` where the input was copied unchanged, or"
-            " an existing output was kept",
-            **_SECONDS,
-            **_ATTEMPTS,
-            "height": "integer, pixels: height of the image",
-            "width": "integer, pixels: width of the image",
-            "frames": "integer: frames or pages",
-            **_STAGES,
-            "sharpness": _SHARPNESS,
-            "notes": "list of text: differences of the output from the input, in words",
-            "losses": "list of text: content of the input that the output lacks, in words",
-            "agreement": "table: where the image was sampled: `ssim` of student to teacher,"
-            " `noop_ssim` of input to teacher, `residual_ratio` of this crop",
-            "warning": "text: why the input or a sidecar was not archived, removed or copied",
-            "rewritten": "boolean: true where `portable_names` changed the output's name",
-            "sidecars": "list of text: sidecars moved into the archive, as paths below it",
-            "sidecar_copies": "list of text: sidecars beside the output, below the output folder",
-            "recovered": "boolean: true if an earlier, interrupted attempt was completed now",
-        },
-    ),
-    Event.IMAGE_RETRIED: Described(
-        WARNING,
-        "an attempt failed; another one follows",
-        {
-            **_IMAGE,
-            **_ERROR,
-            "stage": "text: where it failed: `open`, `decode`, `measure`, `infer`, `agree`,"
-            " `canary`, `preview`, `encode` or `commit`",
-            **_ATTEMPTS,
-            "wait_s": "number, seconds: until the next attempt",
-        },
-    ),
-    Event.IMAGE_QUARANTINED: Described(
-        WARNING,
-        "an input was quarantined",
-        {
-            **_IMAGE,
-            **_ERROR,
-            "setting": "text or null: setting to change so that the input is accepted",
-            **_SECONDS,
-            **_ATTEMPTS,
-        },
-    ),
-    Event.IMAGE_CHANGED: Described(
-        INFO,
-        "an input changed after it had settled; it is tried again when it has settled anew",
-        _IMAGE_MESSAGE,
-    ),
-    Event.IMAGE_VANISHED: Described(
-        INFO,
-        "an input disappeared or was excluded before it was finished",
-        {**_IMAGE_MESSAGE, **_NODE},
-    ),
-    Event.WORKER_DIED: Described(
-        ERROR,
-        "a worker process ended, or was ended, during an image",
-        {**_IMAGE, "cause": "text: signal, exit status or limit, in words", **_ATTEMPTS},
-    ),
+    **OF_IMAGES,
     Event.WORKER_UNCONFINED: Described(
         WARNING,
         "this system does not offer all of the workers' confinement",
@@ -170,20 +86,20 @@ DESCRIBED: Mapping[Event, Described] = {
         INFO + WARNING + ERROR,
         "no images of a folder are begun; error: an output fails or a root cannot be opened;"
         " warning: the input cannot be read; info: paused by an operator or by hours",
-        {**_FOLDER, **_FAULT},
+        {**FOLDER, **_FAULT},
     ),
-    Event.FOLDER_RESUMED: Described(INFO, "a paused folder works again", _FOLDER),
+    Event.FOLDER_RESUMED: Described(INFO, "a paused folder works again", FOLDER),
     Event.FOLDER_POLLED: Described(
         INFO,
         "a folder cannot be watched and is polled; the reason names the sysctl",
-        {**_FOLDER, **_FAULT},
+        {**FOLDER, **_FAULT},
     ),
-    Event.FOLDER_WATCHED: Described(INFO, "a polled folder can be watched again", _FOLDER),
+    Event.FOLDER_WATCHED: Described(INFO, "a polled folder can be watched again", FOLDER),
     Event.FOLDER_SKIPPED: Described(
         WARNING,
         "entries of a folder could not be read; they are tried again",
         {
-            **_FOLDER,
+            **FOLDER,
             "unreadable": "integer: entries that could not be read",
             "paths": "list of text: the first of these entries, below the input folder",
         },
@@ -191,17 +107,17 @@ DESCRIBED: Mapping[Event, Described] = {
     Event.FOLDER_ADOPTED: Described(
         WARNING,
         "outputs that the ledger did not know were recognised, and are not made again",
-        {**_FOLDER, "images": "integer: inputs that count as finished"},
+        {**FOLDER, "images": "integer: inputs that count as finished"},
     ),
     Event.FOLDER_REPEATED: Described(
         WARNING,
         "the output folder is new: finished images are sharpened again, into it",
-        {**_FOLDER, "images": "integer: of these", "earlier": "text: earlier output", **_ADVICE},
+        {**FOLDER, "images": "integer: of these", "earlier": "text: earlier output", **_ADVICE},
     ),
     Event.OUTPUT_SHARED: Described(
         WARNING,
         "another installation of sharpend writes into the output folder, too",
-        {**_FOLDER, **_OTHER, **_ADVICE},
+        {**FOLDER, **_OTHER, **_ADVICE},
     ),
     Event.STATE_PAUSED: Described(
         ERROR, "ledger or quarantine cannot be written; no work is taken", _FAULT
@@ -262,7 +178,7 @@ DESCRIBED: Mapping[Event, Described] = {
     Event.ARCHIVE_PRUNED: Described(
         INFO + WARNING,
         "the same in a folder's archive",
-        {**_FOLDER, **_PRUNED},
+        {**FOLDER, **_PRUNED},
     ),
     Event.LEDGER_PRUNED: Described(
         INFO, "the ledger forgot inputs", {"inputs": "integer: inputs that were forgotten"}
@@ -278,12 +194,12 @@ DESCRIBED: Mapping[Event, Described] = {
     **OF_WEB,
     Event.EVENT_REPEATED: Described(
         WARNING + ERROR + INFO,
-        "stands for equal events beyond `log.repeats` in a minute, at their level",
+        "summary of equal events beyond `log.repeats` in a minute, at their level",
         {
-            "repeated": "text: the event that it stands for",
+            "repeated": "text: the event that it summarises",
             "folder": "text or null: folder of these events",
             "reason": "text or null: `error_code` or `cause` of these events",
-            "suppressed": "integer: number of events that it stands for",
+            "suppressed": "integer: number of events that it summarises",
             "last_path": "text or null: path of the last of these events",
         },
     ),

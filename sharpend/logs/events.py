@@ -1,8 +1,13 @@
-"""Event names of the log, a stable interface; `event_keys` has their levels, keys and units."""
+"""Event names of the log, a stable interface, and the form in which `event_keys` describes them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Event(StrEnum):
@@ -68,3 +73,18 @@ class Event(StrEnum):
     REQUEST_REFUSED = "request.refused"
     REQUEST_FAILED = "request.failed"
     LOGGED_BY_LIBRARY = "library.logged"
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """An event as the log holds it."""
+
+    levels: tuple[str, ...]
+    """The levels that it may have."""
+    meaning: str
+    """Phrase for the occasion of the event."""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """Type, unit and meaning of each key; a line need not have all of them."""
+
+
+DEBUG, INFO, WARNING, ERROR = ("debug",), ("info",), ("warning",), ("error",)

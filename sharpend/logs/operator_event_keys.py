@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharpend.logs.event_description import DEBUG, ERROR, INFO, WARNING, Described
-from sharpend.logs.events import Event
+from sharpend.logs.events import DEBUG, ERROR, INFO, WARNING, Described, Event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +41,7 @@ OPERATION: Mapping[Event, Described] = {
         {
             "folder": "text: name of the folder",
             "path": "text: path of the image below the input folder",
-            "node": "text: name of the node; empty where the whole cluster was out of reach, or the"
+            "node": "text: name of the node; empty where the whole cluster was unreachable, or the"
             " node does not see the folders",
             "cause": "text: what happened, in words",
         },
@@ -79,7 +78,7 @@ OPERATION: Mapping[Event, Described] = {
     ),
     Event.HOOK_DROPPED: Described(
         WARNING,
-        "hooks took too long, or the daemon stopped; events were not handed to them",
+        "hooks took too long, or the daemon stopped; events were not passed to them",
         {"dropped": "integer: runs that did not take place since the last such event"},
     ),
 }

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharpend.logs.event_description import ERROR, INFO, WARNING, Described
-from sharpend.logs.events import Event
+from sharpend.logs.events import ERROR, INFO, WARNING, Described, Event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The folded grid in numpy: cells of 4 x 4 pixels, their neighbours, and what lies between them.
+"""The folded grid in numpy: cells of 4 x 4 pixels, their neighbours, interpolation between them.
 
 Here h x w is the grid, and the 16 values of a cell are its rows one after the other.
 """
@@ -18,9 +18,9 @@ SIDE = 4
 """Side of a cell in pixels."""
 CELL = SIDE * SIDE
 COLOURS = 3
-"""Channels of a network, whatever the pixels have."""
+"""Channels of a network, also for gray pixels."""
 _BEFORE = np.asarray([0.375, 0.125, 0.875, 0.625], np.float32)
-"""Weight of the upper or left one of the two cells between whose centres a pixel lies."""
+"""Weight of the upper or left one of the two cells between whose centres a pixel is."""
 
 
 def in_rows(pixels: NDArray[Any]) -> NDArray[Any]:

@@ -33,11 +33,11 @@ HIDDEN = 24
 MASK_CELLS = REACH_PX // FOLD_PX + 2
 """Radius of the adaptive mask in cells: its kernel, the mean of the gate, its interpolation."""
 FLOOR_TIMES = 4.0
-"""Local energy, in multiples of the noise floor's, at which the gate stands half open."""
+"""Local energy, in multiples of the noise floor's, at which the gate is half open."""
 RANGE_TIMES = 150.0
 """Squared range of 3 x 3 cells, in multiples of the noise floor's energy in the two finest bands,
-at which the gate of the trunk's detail stands half open. Over cells, not within one, because an
-edge may lie between two."""
+at which the gate of the trunk's detail is half open. Over cells, not within one, because an edge
+may be between two."""
 START_GAIN = 0.1
 """Initial value of training; at zero the gate would be closed and no gradient flow."""
 RATE = 4.0
@@ -99,7 +99,7 @@ class AdaptiveMask(nn.Module):
             return F.pixel_shuffle(mask, FOLD_PX) * gate
 
     def ungated(self, folded: Tensor, cues: Tensor, measured: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the mask before its gate, and the energy at which that stands half open.
+        """Compute the mask before its gate, and the energy at which the gate is half open.
 
         Args:
             folded: luma, as `folded_luma` makes it.
@@ -115,7 +115,7 @@ class AdaptiveMask(nn.Module):
 
 
 def calm_range(measured: Tensor) -> Tensor:
-    """Compute the squared range of 3 x 3 cells at which the trunk's gate stands half open.
+    """Compute the squared range of 3 x 3 cells at which the trunk's gate is half open.
 
     Args:
         measured: B x MEASURED energies, of which the last BANDS are the noise floor's.

@@ -1,7 +1,7 @@
 """Crispness: an additional unsharp mask of three luma bands that does not amplify noise.
 
-Three bands of luma, each amplified where it stands out of the image's own noise, the sum of them
-bounded by what lies around. It is added to all channels alike, so no hue changes.
+Three bands of luma, each amplified where it exceeds the image's own noise; their sum is bounded by
+the local range. It is added to all channels alike, so no hue changes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def crispen(
     amount: float,
     noise: Sequence[float],
 ) -> Added:
-    """Lay the mask over what a model adds; flat areas stay exactly unchanged.
+    """Add the mask to the detail that a model adds; flat areas stay exactly unchanged.
 
     The local mean is removed once here, and once more by `Packed.finish`: the mask clips far more
     than a model, so that one pass leaves a shift.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FOLD_PX = 4
 """Side of the cells in which bands are computed: the models' own grid."""
 SIGMAS_PX = (0.6, 1.2, 2.4)
-"""The Gaussian blurs between which the bands lie; the first band is all below 0.6 pixels."""
+"""The Gaussian blurs that bound the bands; the first band is all below 0.6 pixels."""
 BANDS = len(SIGMAS_PX)
 REACH_PX = 8
 """Radius of the widest blur's kernel: a multiple of FOLD_PX of at least three sigmas."""

@@ -1,6 +1,6 @@
 """Measurement of an image's cues, strip by strip; the energies are those of its cells.
 
-Beside the mean over the image stand the busiest of its tiles and the calmest: see
+Beside the mean over the image, the busiest and the calmest tiles are measured: see
 `sharpend.model.cues`.
 """
 
@@ -101,7 +101,7 @@ def _tile_sums(cells: Tensor) -> Tensor:
 
 
 def _pooled(tiles: Tensor, weights: Tensor) -> Cues:
-    """Cues from tile energies (T x BANDS) and the cells that each stands for (T)."""
+    """Cues from tile energies (T x BANDS) and the number of cells in each (T)."""
     tiles, weights = tiles[weights > 0], weights[weights > 0].unsqueeze(1)
     if not len(tiles):
         nothing = (0.0,) * BANDS

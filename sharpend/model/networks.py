@@ -1,14 +1,14 @@
 """Model architectures: student and teacher, one convolutional design in two sizes.
 
 Both work on the sharp grid folded by four: `pixel_unshuffle(4) -> 3x3 convolutions with ReLU and
-skips -> pixel_shuffle(4) -> + input`. Nothing in them looks further than its receptive field
-(no global pooling, no normalisation over the image), which is what lets a tile equal the whole.
+skips -> pixel_shuffle(4) -> + input`. Nothing in them looks further than its receptive field (no
+global pooling, no normalisation over the image), which is what lets a tile equal the whole.
 
-A bias-free model sees the image less its local mean, and its convolutions add nothing of their
-own: what is flat stays flat, and a brighter image gets the same detail (Mohan et al. 2020,
+A bias-free model sees the image less its local mean, and its convolutions add nothing of their own:
+what is flat stays flat, and a brighter image gets the same detail (Mohan et al. 2020,
 arXiv:1906.05478, for denoisers).
 
-A cued model is told how soft the whole image is (`sharpend.model.cues`): the cues scale its
+A cued model gets the softness of the whole image (`sharpend.model.cues`): the cues scale its
 features and set the gains of an adaptive mask beside it (`sharpend.model.conditioning`).
 """
 
@@ -116,10 +116,10 @@ class SharpeningNetwork(nn.Module):
         """Compute the detail that is added to the image, before strength and clamping.
 
         Args:
-            picture: B x 3 x H x W, sRGB-encoded, in [0, 1]; H and W multiples of GRID_PX. The
-                trunk runs in the dtype of the model's own weights.
-            measured: B x MEASURED float32, the energies of the whole image that these pixels
-                are of (`sharpend.model.cues`); needed by a cued model alone.
+            picture: B x 3 x H x W, sRGB-encoded, in [0, 1]; H and W multiples of GRID_PX. The trunk
+                runs in the dtype of the model's own weights.
+            measured: B x MEASURED float32, the energies of the whole image that these pixels are of
+                (`sharpend.model.cues`); needed by a cued model alone.
 
         Returns:
             B x 3 x H x W in the image's dtype, roughly in [-1, 1].

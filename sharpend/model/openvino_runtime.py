@@ -1,9 +1,9 @@
 """OpenVINO as a runtime: the convolutions as a graph of its operations, in float32, bfloat16, int8.
 
-The graph is built from the network's own tensors, never read from a file. In int8 the
-inner convolutions use int8; the first and the last stay in bfloat16, where 8 bits would cost most.
+The graph is built from the network's own tensors, never read from a file. In int8 the inner
+convolutions use int8; the first and the last stay in bfloat16, where 8 bits would cost most.
 Weights have a scale for each output channel, and what enters a convolution has one that the model's
-card gives (`Card.ranges`): 0 stays exactly 0, so that flat stays flat; what lies beyond is clipped.
+card gives (`Card.ranges`): 0 stays exactly 0, so that flat stays flat; values beyond are clipped.
 
 OpenVINO is twice as fast where it knows the shape when it compiles, which takes as long as half a
 megapixel or more. So a window is put into a frame of one of few shapes, and a mask makes each
@@ -131,7 +131,7 @@ class _Frame:
         """Compute the detail of a window, h x w x 48, that fits the frame."""
         height, width = folded.shape[:2]
         self._folded[:height, :width] = folded
-        self._folded[height:] = 0  # not by the mask: OpenVINO would lay out the input anew
+        self._folded[height:] = 0  # not by the mask: OpenVINO would reorder the input
         self._folded[:height, width:] = 0
         self._mask[:] = 0
         self._mask[:, :height, :width] = 1

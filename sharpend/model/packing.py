@@ -4,10 +4,10 @@ A network sees an image on the folded grid, channels last, in its own precision.
 there until it is added to the pixels, less its local mean, bounded, and rounded once.
 
 The local mean is removed because a model is trained to add detail, yet its output shifts the mean
-by a fraction of a level over an image, more on images that are sharp already. It is taken over
-9 x 9 cells, 36 x 36 pixels, of what clipping leaves, of each channel; between the centres of cells
-it is interpolated, for steps would cost fidelity. The bound, against halos, is the range of the
-input in the pixel's cell and the eight around, 12 x 12 pixels, widened by a margin.
+by a fraction of a level over an image, more on images that are sharp already. It is taken over 9 x
+9 cells, 36 x 36 pixels, of what clipping leaves, of each channel; between the centres of cells it
+is interpolated, for steps would cost fidelity. The bound, against halos, is the range of the input
+in the pixel's cell and the eight around, 12 x 12 pixels, widened by a margin.
 
 The passes are compiled (`_packing.c`) where a C compiler was at installation; else numpy computes
 the same values (`sharpend.model.plain_packing`).
@@ -49,10 +49,10 @@ class Added:
     mask: Tensor | None = None
     """1 x 16 x h x w float32, of an adaptive mask before its gate."""
     floor: float = 0.0
-    """Mean square of the mask at which its gate stands half open."""
+    """Mean square of the mask at which its gate is half open."""
     calm: float = 0.0
-    """Squared range of 3 x 3 cells, of white 1, at which the detail's gate stands half open; 0 for
-    no gate."""
+    """Squared range of 3 x 3 cells, of white 1, at which the detail's gate is half open; 0 for no
+    gate."""
 
     def cpu(self) -> Added:
         """Return the same on the CPU."""
@@ -65,7 +65,7 @@ class Packed:
 
     Args:
         pixels: H x W x C uint8, uint16 or float32, C 1 or 3, H and W multiples of GRID_PX, however
-            they lie in memory. Floating point values are clamped to [0, 1].
+            they are in memory. Floating point values are clamped to [0, 1].
         passes: the module of the passes; None for the compiled ones where they can be used.
     """
 
@@ -135,8 +135,8 @@ class Packed:
             out: a part of the result, dtype and channels of the pixels, in whole cells.
             at: row and column of its first cell in the window.
             strength: scales what is added.
-            overshoot: 0..255, levels of 8 bit by which a pixel may leave the range around it; at
-                16 bit each is 257. 255 allows everything.
+            overshoot: 0..255, levels of 8 bit by which a pixel may leave the range around it; at 16
+                bit each is 257. 255 allows everything.
         """
         margin = self._lowest.dtype.type(overshoot * self.white / 255).item()
         change = self._change(added, strength * self.white)

@@ -1,9 +1,9 @@
 """Passes over the pixels of one window in numpy, equal to the compiled ones bit for bit.
 
-They stand in where no C compiler was at installation, and process floating point pixels.
-Each fills the arrays that it is given. Sums are of whole numbers and every other operation is
-rounded by itself, so that neither order nor size can show. In all of them h x w is the grid of
-cells of 4 x 4 pixels, and the 16 values of a cell are its rows one after the other.
+They are used where no C compiler was at installation, and for floating point pixels. Each fills the
+arrays that it is given. Sums are of whole numbers and every other operation is rounded by itself,
+so that neither order nor size can show. In all of them h x w is the grid of cells of 4 x 4 pixels,
+and the 16 values of a cell are its rows one after the other.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def survey(
         pixels: H x W x C uint8, uint16 or float32, C 1 or 3, H and W multiples of SIDE; floating
             point in [0, 1].
         sums: of levels: 0..white, or 0..FLOAT_LEVELS of floating point pixels.
-        lowest: dtype of the pixels, as `highest`.
-        highest: likewise.
+        lowest: result, minimum of each cell and channel, dtype of the pixels.
+        highest: result, maximum of each cell and channel, dtype of the pixels.
     """
     cells = cells_of(pixels)
     sums[...] = _levels(cells).sum(axis=-1, dtype=np.int32)
@@ -105,7 +105,7 @@ def gates(mask: Floats, size: tuple[int, int], floor: float, gate: Floats) -> No
     Args:
         mask: h x w x 16, the signal.
         size: h and w.
-        floor: mean square at which a gate stands half open.
+        floor: mean square at which a gate is half open.
         gate: h x w.
     """
     squares = (mask * mask).reshape(*size, CELL)
@@ -121,10 +121,10 @@ def calm_gates(lowest: NDArray[Any], highest: NDArray[Any], top: float, floor: f
     """Compute the share of signal above noise of each cell, 0..1, by the range of 3 x 3 cells.
 
     Args:
-        lowest: of each cell, h x w x C, as `survey` makes it.
-        highest: likewise.
+        lowest: minimum of each cell, h x w x C, from `survey`.
+        highest: maximum of each cell, h x w x C, from `survey`.
         top: the pixels' white.
-        floor: squared range, of white 1, mean of the channels, at which a gate stands half open.
+        floor: squared range, of white 1, mean of the channels, at which a gate is half open.
 
     Returns:
         h x w.
@@ -198,8 +198,9 @@ def finish(  # noqa: D417, PLR0913, PLR0917 - called as the compiled one; the re
     Args:
         pixels: as for `survey`.
         shifts: h x w x C, the means, interpolated between the centres of the cells.
-        lowest: of each cell, h x w x C; a pixel stays above that of 3 x 3 cells less the margin.
-        highest: likewise.
+        lowest: minimum of each cell, h x w x C; an output pixel is at least the minimum of 3 x 3
+            cells less the margin.
+        highest: maximum of each cell, the upper limit in the same way.
         margin: 0..white.
         out: a part of the result, its dtype that of the pixels.
         at: row and column of the part's first cell.
@@ -235,10 +236,10 @@ def change_of(
     Args:
         cells: h x w x C x 16, the pixels.
         detail: as for `sum`.
-        calm: likewise.
-        mask: likewise.
-        gate: likewise.
-        scale: likewise.
+        calm: as there.
+        mask: as there.
+        gate: as there.
+        scale: as there.
 
     Returns:
         h x w x C x 16; of gray, the mean of the three channels' changes.

@@ -1,6 +1,6 @@
 """Runtime and precision by measurement: the fastest on this machine that gives the same image.
 
-No flag of a processor tells how fast a model is in a form, so all that are there run on a tile, in
+No flag of a processor shows how fast a model is in a form, so all available ones run on a tile, in
 turn, and the finished pixels are compared with torch in float32. A trial takes under a second; the
 caller remembers it (`Placement.trials`).
 

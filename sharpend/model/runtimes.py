@@ -112,7 +112,7 @@ def preload_openvino() -> bool:
     """Import OpenVINO, so that its libraries count for no image's memory.
 
     Returns:
-        False if it is not installed, or does not run here; a trial tells so.
+        False if it is not installed, or a trial shows that it does not run here.
     """
     if openvino_version() is not None:
         with suppress(ImportError):

@@ -1,9 +1,9 @@
 """Sharpener: apply a model to a whole image, tile by tile.
 
 Works from pixels to pixels of the same depth, so that an image of any size needs memory for itself
-twice and for one tile. Nothing but the sharpness changes: the mean brightness stays, values
-stay near those around them in the input, and flat areas stay flat. What is
-hidden by alpha was replaced before, on the whole image: `sharpend.imaging.transparency`.
+twice and for one tile. Nothing but the sharpness changes: the mean brightness stays, values stay
+near those around them in the input, and flat areas stay flat. What is hidden by alpha was replaced
+before, on the whole image: `sharpend.imaging.transparency`.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Sharpener:
 
         Args:
             pixels: H x W x C uint8, uint16 or float32, C 1 (gray) or 3 (RGB), sRGB-encoded, not
-                multiplied by alpha; all of them steer what lies near.
+                multiplied by alpha; all of them influence their neighbours.
             strength: 0..2, scales what the model adds; at 0 it does not run.
             overshoot: 0..255, levels of 8 bit by which a channel may leave its values around a
                 pixel; see `sharpend.model.packing.Packed.finish`.
@@ -144,7 +144,7 @@ class Sharpener:
     def _sharpen(self, pixels: NDArray[Depth], how: _Parameters) -> NDArray[Depth]:
         height, width = pixels.shape[:2]
         padded = pad_to_grid(pixels)
-        sharpened = np.empty(padded.shape, padded.dtype)  # dense, whatever the input is
+        sharpened = np.empty(padded.shape, padded.dtype)  # dense, also for a strided input
         halo_px = how.runtime.halo_px + REACH_PX + (CRISP_REACH_PX if how.crispness else 0)
         size, runtime = padded.shape[:2], how.runtime
         for tile in plan_tiles(

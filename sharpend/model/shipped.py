@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 CARD_KEY = "sharpend"
 """Key of a weights file's metadata: the card, as JSON."""
 DIGEST_KEY = "sharpend.digest"
-"""Likewise: the digest of its tensors."""
+"""Key of a weights file's metadata: the digest of its tensors."""
 SHIPPED = Path(__file__).parent.parent / "weights"
 
 
@@ -29,8 +29,8 @@ def find(model: str, *, beside: Path | None = None) -> Path:
 
     Args:
         model: the name or the path.
-        beside: a folder where a file `<name>.safetensors` comes first: a student's teacher lies
-            beside it where the two were not shipped.
+        beside: a folder that is searched first for `<name>.safetensors`: the teacher of a student
+            that is not shipped is beside it.
 
     Raises:
         UnavailableError: neither; the text lists what is shipped.
@@ -52,7 +52,7 @@ def recorded_digest(path: Path) -> str:
     """Return the digest that a weights file states of itself; a worker checks it at loading.
 
     Raises:
-        UnavailableError: the file cannot be read, or is not one of ours.
+        UnavailableError: the file cannot be read, or is no weights file of sharpend.
     """
     with _metadata(path) as metadata:
         return str(metadata[DIGEST_KEY])
@@ -65,8 +65,8 @@ def recorded_teacher(model: str) -> str:
         model: name or path.
 
     Raises:
-        UnavailableError: the model is missing or not one of ours, its card names no teacher, or
-            that is missing.
+        UnavailableError: the model is missing or not sharpend's, its card names no teacher, or that
+            is missing.
     """
     path = find(model)
     with _metadata(path) as metadata:

@@ -1,7 +1,7 @@
 """Sharpness classes: words for measured sharpness, and the threshold of a sharp image.
 
-Measured on photographs and their softened copies: above the line lie 92 of 100 sharp ones, 15 of
-those that were enlarged by 1.5 and none of those enlarged by two. Grain raises the number.
+Measured on photographs and their softened copies: above the threshold are 92 of 100 sharp ones, 15
+of those that were enlarged by 1.5 and none of those enlarged by two. Grain raises the number.
 """
 
 from __future__ import annotations

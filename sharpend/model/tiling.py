@@ -1,9 +1,9 @@
 """Tiling without seams: windows with halos, whose cores equal one untiled pass.
 
 Each tile is computed inside a window that reaches as far around it as its pixels depend on their
-surroundings (the halo): the model's receptive field, and what is done with its output. At
-the image's border the halo is cut off, as without tiles. Windows lie on the
-folded grid, so every convolution sees what it would have seen.
+surroundings (the halo): the model's receptive field, and what is done with its output. At the
+image's border the halo is cut off, as without tiles. Windows are on the folded grid, so every
+convolution sees what it would have seen.
 """
 
 from __future__ import annotations
@@ -66,12 +66,12 @@ def plan_tiles(
 
     An image narrower than a tile gets longer tiles, and all are of one size, so that little is
     computed twice. A window at an edge reaches further inwards, so that none is smaller than a
-    tile: convolution kernels of another kind, with another order of summation, are chosen for
-    small inputs, and a last bit would differ.
+    tile: convolution kernels of another kind, with another order of summation, are chosen for small
+    inputs, and a last bit would differ.
 
     Args:
-        height: of the image, a multiple of GRID_PX.
-        width: likewise.
+        height: height of the image, a multiple of GRID_PX.
+        width: width of the image, a multiple of GRID_PX.
         tile_px: side of a square core, a multiple of GRID_PX.
         halo_px: how far a cell of the grid depends on its surroundings, a multiple of GRID_PX.
         alike: let windows at an edge reach so far inwards that all are of one size, for devices

@@ -118,7 +118,7 @@ def load(model: str, *, beside: Path | None = None) -> Weights:
         beside: where a model is looked for first, by name.
 
     Raises:
-        UnavailableError: the file or that of its specialist is missing, damaged or not one of ours,
+        UnavailableError: the file or that of its specialist is missing, damaged or not sharpend's,
             or the specialist names a specialist, too.
     """
     path = find(model, beside=beside)

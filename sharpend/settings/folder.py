@@ -63,7 +63,7 @@ class FolderSettings(Section):
     include: PatternList = ()
     """If there are any, only files that match are taken."""
     only_new: Flag = False
-    """Leave the images as they are that are there at the first start with this key."""
+    """Skip the images that exist at the first start with this key."""
     source: SourcePolicy = SourcePolicy.KEEP
     """Policy for an input once its output is durable."""
     archive: AnyFolder | None = Field(default=None, validate_default=True)

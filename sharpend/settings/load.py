@@ -1,8 +1,8 @@
 """Settings loader: read, merge and check all sources before anything starts.
 
-Owns the precedence (command line over environment over TOML file) and the checks of folders
-against each other. Reports all problems at once, in one ConfigError with one line per problem.
-Only the command line and the daemon read settings; lower packages take plain values.
+Owns the precedence (command line over environment over TOML file) and the checks of folders against
+each other. Reports all problems at once, in one ConfigError with one line per problem. Only the
+command line and the daemon read settings; lower packages take plain values.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ def load(
     """Read, merge and check all sources: command line over environment over TOML file.
 
     Args:
-        config: the TOML file; None searches $SHARPEND_CONFIG, the XDG configuration directory
-            and /etc/sharpend, and takes the defaults if there is none.
+        config: the TOML file; None searches $SHARPEND_CONFIG, the XDG configuration directory and
+            /etc/sharpend, and takes the defaults if there is none.
         overrides: values of the command line, nested like the TOML file; paths may be `Path`.
         environment: instead of the process's own.
-        may_overlap: folders may lie inside one another, because single files are named.
+        may_overlap: folders may be inside one another, because single files are named.
 
     Raises:
         ConfigError: with one line per problem, `where: key: what to change`.

@@ -2,8 +2,8 @@
 
 Refuses any two inputs, outputs and archives that are the same folder or contain one another: the
 daemon could take its own output for an input, take one input twice, or mix files. The state
-directory may contain folders and lie beside outputs; it must not lie inside an input, and nothing
-may lie inside its quarantine. Symbolic links are resolved first; bind mounts are not detected.
+directory may contain folders and be beside outputs; it must not be inside an input, and nothing may
+be inside its quarantine. Symbolic links are resolved first; bind mounts are not detected.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ def _relation(place: Place, other: Place) -> str | None:
     if other.kind == "state":
         return _relation_to_state(place, others)
     if mine.is_relative_to(others):
-        return "lies inside"
+        return "is inside"
     return "contains" if others.is_relative_to(mine) else None
 
 
 def _relation_to_state(place: Place, state: PurePath) -> str | None:
     if place.real.is_relative_to(state / "quarantine"):
-        return "lies inside the quarantine of"
+        return "is inside the quarantine of"
     swallowed = place.kind == "input" and state.is_relative_to(place.real)
     return "contains" if swallowed else None

@@ -93,8 +93,8 @@ class WorkerSettings(Section):
     """`[workers]`: the worker processes."""
 
     count: Auto | Annotated[Whole, Field(ge=1, le=64)] = "auto"
-    """Number of processes, 1 to 64; auto: on a CPU one for each core with
-    2 GiB of memory, on a GPU one for two cores, up to 4."""
+    """Number of processes, 1 to 64; auto: on a CPU one for each core with 2 GiB of memory, on a GPU
+    one for two cores, up to 4."""
     threads: Auto | Annotated[Whole, Field(ge=1, le=1024)] = "auto"
     """Torch threads of each process; auto: cores / processes."""
     job_timeout_s: Positive = 600
@@ -113,7 +113,7 @@ class EngineSettings(Section):
     """HOST:PORT of the cluster's head, which is never started; auto: the cluster of this machine.
     """
     workers: Auto | Annotated[Whole, Field(ge=1, le=100_000)] = "auto"
-    """Number of workers on all nodes; auto: as many as there is room for, as nodes come and go."""
+    """Number of workers on all nodes; auto: as many as fit on the present nodes."""
     cpus: Annotated[Number, Field(gt=0, le=1024)] = 1
     """Processors of a node that each worker takes, as Ray counts them; also its threads."""
     gpus: Auto | Annotated[Number, Field(ge=0, le=64)] = "auto"
@@ -139,8 +139,8 @@ class IntakeSettings(Section):
     """Seconds between two scans of every folder; these find files without an inotify event."""
     quiet_s: Positive = 300
     """Seconds that a refused input which may be incomplete must stay unchanged, and open in no
-    process, before it is moved to the quarantine; four times as long where the system does
-    not report who has it open."""
+    process, before it is moved to the quarantine; four times as long where the system does not
+    report who has it open."""
 
 
 class RetrySettings(Section):

@@ -26,7 +26,7 @@ from sharpend.policies import Hours
 
 
 def is_windows_path(text: str) -> bool:
-    r"""Tell a Windows path by its drive or server, also where TOML read `\n` in it as an escape."""
+    r"""Detect a Windows path by its drive or server, even if TOML read `\n` in it as an escape."""
     return re.match(r"[A-Za-z]:[\\/\b\t\n\f\r]|\\", text) is not None
 
 

@@ -39,7 +39,7 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 PROBES = frozenset({"/healthz", "/readyz"})
-"""Answered without a token: they tell only whether there is a daemon."""
+"""Answered without a token: they show only whether a daemon runs."""
 LOGIN = "/login"
 _METHODS = {"GET", "HEAD", "POST"}
 _FROM_HERE = {"", "same-origin", "none"}
@@ -58,8 +58,8 @@ class Access:
 
     Attributes:
         names: names of this page without port, in lower case, as in `Host`.
-        tokens: that let in.
-        sessions: of those who came in.
+        tokens: tokens that are accepted.
+        sessions: sessions of visitors with a token.
         throttle: counts failed tokens.
         log: for what is refused.
         behind_proxy: trust X-Forwarded-For and X-Forwarded-Proto of the server in front.
@@ -95,8 +95,8 @@ class Access:
     def name_of(self, token: str, caller: Caller, path: str) -> str | None:
         """Return the name of a token; of a wrong one None, counted while the caller may try.
 
-        A right token lets in however many wrong ones came before, of whoever they were: else
-        anybody could keep its owner out. Tokens are too long to be found by trying.
+        A valid token is accepted after any number of wrong ones from any address: else anybody
+        could lock its owner out. Tokens are too long to be guessed.
         """
         who = self.tokens.name_of(token)
         if who is None and not self.throttle.wait_s(caller.address):
@@ -109,7 +109,7 @@ class Access:
         self.log.warning(Event.REQUEST_REFUSED, cause=cause, caller=caller.address, address=path)
 
     def fail(self, cause: str, caller: Caller, path: str) -> None:
-        """Log a request that met a fault of ours."""
+        """Log a request that failed because of a fault of the page."""
         self.log.error(Event.REQUEST_FAILED, cause=cause, caller=caller.address, address=path)
 
 
@@ -154,7 +154,7 @@ class AccessControl:
             await (refusal or self._app)(scope, receive, answer)
         except ClientDisconnect:
             return
-        except Exception as error:  # noqa: BLE001 - the visitor has an answer; the log tells why
+        except Exception as error:  # noqa: BLE001 - the visitor has an answer; the log has the cause
             self._access.fail(f"{type(error).__name__}: {error}", caller, scope["path"])
 
     def _session_of(self, headers: Headers, caller: Caller, path: str) -> Session | None:
@@ -213,16 +213,16 @@ def is_open(path: str) -> bool:
 
 
 def _may_begin(scope: Scope, headers: Headers) -> bool:
-    """Return whether a request may begin a session: a browser shows a page of ours, by itself.
+    """Return whether a request may begin a session: a browser shows a page, not by a link.
 
-    One that another site sent comes without the cookie of its session, which a new one would end.
+    A request from another site lacks the cookie of its session, which a new session would replace.
     """
     is_shown = _is_from_here(headers) and _shows_page(headers)
     return scope["method"] == "GET" and is_shown and scope["path"] not in PROBES
 
 
 def _is_linked(headers: Headers) -> bool:
-    """Return whether a browser shows a page of ours because another site links to it."""
+    """Return whether a browser shows this site's page because another site links to it."""
     return not _is_from_here(headers) and _shows_page(headers)
 
 

@@ -63,7 +63,7 @@ class Scale:
         return _LEFT + share * (WIDTH - _LEFT - _RIGHT)
 
     def y(self, value: float) -> float:
-        """Return the position of a value; what is out of range lies on the edge."""
+        """Return the position of a value; values out of range are at the edge."""
         share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
         return HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM)
 
@@ -145,7 +145,7 @@ def _run(points: Sequence[tuple[float, float]], scale: Scale) -> str:
 
 
 def _svg(title: str, scale: Scale, drawn: str) -> Markup:
-    return Markup(  # noqa: S704 - numbers, classes of ours, and the title, which is escaped
+    return Markup(  # noqa: S704 - numbers, own class names, and the title, which is escaped
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
         f' aria-label="{escape(title)}">'
         f"{''.join(_grid(scale))}{drawn}{''.join(_labels(scale))}</svg>"

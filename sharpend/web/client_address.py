@@ -39,8 +39,8 @@ def caller_of(scope: Scope, headers: Headers, *, behind_proxy: bool) -> Caller:
     Args:
         scope: of the request.
         headers: of the request.
-        behind_proxy: True believes a server in front. The last address counts: the server has
-            added it itself, what stands before may be the visitor's invention.
+        behind_proxy: True believes a server in front. The last address counts: the server has added
+            it itself, entries before it may be forged by the visitor.
     """
     client = scope.get("client")
     own = _address(client[0] if client else "") or UNIX

@@ -67,7 +67,7 @@ class EventStream:
     async def _stream(self) -> AsyncIterator[str]:
         """Yield the lines of a stream."""
         before, quiet = await run_in_threadpool(self.state), 0
-        yield "retry: 3000\n\n"  # whatever changes from here on is told
+        yield "retry: 3000\n\n"  # changes from here on are sent
         while not self._is_stopping():
             await asyncio.sleep(LOOK_EVERY_S)
             state = await run_in_threadpool(self.state)

@@ -20,8 +20,8 @@ NONE = "\N{EN DASH}"
 
 _STATES = {
     State.PENDING: "waits",
-    State.RUNNING: "in work",
-    State.STAGED: "in work",
+    State.RUNNING: "in progress",
+    State.STAGED: "in progress",
     State.DONE: "finished",
     State.DISPOSED: "finished",
     State.DEFERRED: "waits for another attempt",
@@ -67,7 +67,7 @@ def clock(at_s: float | None) -> str:
 
 
 def zone() -> str:
-    """Format the time zone of `clock`, with its distance where its name does not tell it."""
+    """Format the time zone of `clock`, with its offset if the name does not show it."""
     short, distance = time.strftime("%Z"), time.strftime("%z")
     return short if short == "UTC" else f"{short} (UTC{distance})"
 

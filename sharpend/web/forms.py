@@ -1,6 +1,6 @@
 """Forms that pages send: read within bounds, with the token of their session.
 
-Refuses bodies that are larger than any form of ours, and forms that another page has made.
+Refuses bodies that are larger than any form of this site, and forms of other sites.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def job_id_of(request: Request) -> int:
 
 
 def place_of(request: Request) -> Place:
-    """Return the place after which a page begins; HTTPException for one that is none of ours."""
+    """Return the place after which a page begins; HTTPException for a malformed one."""
     text = request.query_params.get("after")
     if text is None:
         return NEWEST

@@ -198,7 +198,7 @@ def _add_window(samples: _Samples, status: Mapping[str, Any]) -> None:
 
 
 def _percentiles(of: Mapping[str, float]) -> Iterable[tuple[str, float]]:
-    """Convert `p95` and the like to values of the label `percentile`."""
+    """Convert names such as `p95` to values of the label `percentile`."""
     return ((name.removeprefix("p"), value) for name, value in of.items())
 
 

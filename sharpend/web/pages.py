@@ -46,7 +46,7 @@ _MOST_EVENTS = 100
 """Events on the page of an image, the last ones."""
 DONE = {
     "retry": "The image will be tried again.",
-    "pause": "The pause has begun; images in work are finished.",
+    "pause": "The pause has begun; images in progress are finished.",
     "resume": "The pause has ended.",
 }
 """Texts that follow an action, by its name in the address."""

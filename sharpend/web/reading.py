@@ -78,7 +78,7 @@ class Reading:
 
     @property
     def waiting(self) -> int:
-        """Number of images that wait or are in work."""
+        """Number of images that wait or are in progress."""
         return sum(one.waiting for one in self.folders)
 
     @property

@@ -41,7 +41,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 make(lambda: self.should_exit),
                 log_config=None,
-                log_level="error",  # warnings would let any caller fill the log
+                log_level="error",  # with warnings any caller could fill the log
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LASTS_S = 12 * 3600
 _LONGEST = 512
-"""Characters of a cookie; a longer one is none of ours."""
+"""Characters of a cookie; longer ones are not this site's."""
 
 
 @dataclass(frozen=True, slots=True)

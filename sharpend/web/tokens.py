@@ -38,7 +38,7 @@ class Tokens:
     """Tokens by name.
 
     Args:
-        named: tokens by name; none lets everybody in.
+        named: tokens by name; if empty, no token is needed.
     """
 
     def __init__(self, named: Mapping[str, str]) -> None:
@@ -46,7 +46,7 @@ class Tokens:
 
     @property
     def are_asked_for(self) -> bool:
-        """True if nobody comes in without a token."""
+        """True if visitors need a token."""
         return bool(self._digests)
 
     def name_of(self, token: str) -> str | None:

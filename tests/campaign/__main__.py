@@ -38,7 +38,7 @@ def main() -> int:
 
 
 def go_on(options: argparse.Namespace, known: dict[str, record.Entry]) -> None:
-    """Run what is wanted and not known, and tell of all that is wanted."""
+    """Run what is wanted and not known, and report all that is wanted."""
     wanted = set(filter(None, options.only.split(",")))
     for scenario in SCENARIOS:
         if wanted and scenario.number not in wanted:

@@ -63,7 +63,7 @@ def burst(rig: Rig, rounds: int, finding: Finding, *, renamed: bool) -> None:
 
 
 def backlog(rig: Rig, rounds: int, finding: Finding) -> None:
-    """5b: so many files lie there before the start, and wait in the ledger."""
+    """5b: so many files are there before the start, and wait in the ledger."""
     fill(rig.inbox, rounds, b"")
     with running("--config", rig.config) as daemon:
         began_s = time.monotonic()
@@ -171,7 +171,7 @@ class Unread:
 
 
 def no_events(rig: Rig, rounds: int, finding: Finding) -> None:
-    """33: a file system whose changes no event tells of, and the cost of looking."""
+    """33: a file system whose changes no event reports, and the cost of looking."""
     names = {f"{number}.png" for number in range(20 if rounds >= 1000 else 3)}
     with Stubborn(rig.base) as remote:
         folder = rig.folder(input=remote.mount, poll_s=POLL_S)

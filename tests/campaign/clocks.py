@@ -20,7 +20,7 @@ TIMES_S = (0, 1, 2**31, 4 * 10**9)
 
 
 class Clock:
-    """A daemon's wall clock, set off by so many seconds whenever it is told."""
+    """A daemon's wall clock, set off by so many seconds whenever a test asks for it."""
 
     def __init__(self, rig: Rig) -> None:
         compiler = shutil.which("cc")

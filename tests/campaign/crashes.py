@@ -131,7 +131,7 @@ class Boundaries:
         self.finding.rounds += 1
 
     def places(self, policy: str) -> dict[str, set[str]]:
-        """The names that lie in each place of one folder."""
+        """The names that are in each place of one folder."""
         base, archive = self.rig.base, self.rig.base / "archived"
         held = {"in": base / policy, "out": base / f"{policy}-out"}
         held["quarantine"] = self.rig.state / "quarantine" / policy
@@ -140,7 +140,7 @@ class Boundaries:
         return {place: {path.name for path in files(root)} for place, root in held.items()}
 
     def check_nothing_lost(self, when: str) -> None:
-        """Each input lies somewhere, or its output does, and every output is whole."""
+        """Each input or its output exists somewhere, and every output is whole."""
         for policy in self.good:
             held = self.places(policy)
             lost = (self.good[policy] | self.bad[policy]) - set().union(*held.values())

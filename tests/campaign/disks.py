@@ -34,7 +34,7 @@ JOB_TIMEOUT_S = 8
 
 
 def full_output(rig: Rig, rounds: int, finding: Finding) -> None:
-    """16: a full output disk, and room again."""
+    """16: a full output disk, and space again."""
     names = {f"{number}.png" for number in range(rounds)}
     with mounted(rig.outbox, "-t", "tmpfs", "-o", "size=16m", "tmpfs"):
         ballast = rig.outbox / ".ballast"
@@ -69,7 +69,7 @@ def fill(path: Path) -> None:
 
 
 def full_state(rig: Rig, rounds: int, finding: Finding) -> None:
-    """17: a full state directory, with good and bad images waiting, and room again."""
+    """17: a full state directory, with good and bad images waiting, and space again."""
     good = {f"{number}.png" for number in range(rounds)}
     with mounted(rig.state, "-t", "tmpfs", "-o", "size=16m", "tmpfs"):
         ballast = rig.state / "ballast"

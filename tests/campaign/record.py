@@ -1,4 +1,4 @@
-"""The figures of a campaign: kept scenario by scenario, told in lines or as a table."""
+"""The figures of a campaign: kept scenario by scenario, reported in lines or as a table."""
 
 from __future__ import annotations
 

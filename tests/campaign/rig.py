@@ -1,4 +1,4 @@
-"""What every scenario of the campaign stands on: folders, a small model, and what was found."""
+"""What every scenario of the campaign is on: folders, a small model, and what was found."""
 
 from __future__ import annotations
 
@@ -134,13 +134,13 @@ class Rig:
             with LedgerReader.read_only(self.state) as ledger:
                 states = ledger.counts()
                 over = states[State.DISPOSED] + states[State.QUARANTINED]
-                # The ledger has a refusal before the file that tells its reason is written.
+                # The ledger has a refusal before the file that reports its reason is written.
                 return over >= count and all(entry.note for entry in ledger.quarantined())
 
         until(ended, within_s=within_s, every_s=LOOK_EVERY_S)
 
     def check(self, finding: Finding, names: set[str]) -> None:
-        """Each of these inputs stands and has its whole output; there is nothing else."""
+        """Each of these inputs is in place and has its whole output; there is nothing else."""
         gone = [name for name in names if not (self.inbox / name).exists()]
         finding.expect(not gone, f"{len(gone)} sources are gone: {gone[:3]}")
         self.check_outputs(finding, names)

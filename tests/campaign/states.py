@@ -1,4 +1,4 @@
-"""What the daemon is told and what it keeps: settings, reloads, a lost ledger, a flood of lines."""
+"""Settings and state of the daemon: settings, reloads, a lost ledger, a flood of lines."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def reloads(rig: Rig, rounds: int, finding: Finding) -> None:
 
 
 def reload_badly(rig: Rig, number: int, finding: Finding) -> None:
-    """A file that cannot be taken, with images in work."""
+    """A file that cannot be taken, with images in progress."""
     for each in range(3):
         rig.drop(f"{number}-{each}.png")
     finding.expect(rig.config.exists(), "no configuration")

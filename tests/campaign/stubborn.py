@@ -1,10 +1,10 @@
-"""A file system that fails, hangs and tells of nothing: FUSE over an ordinary folder.
+"""A file system that fails, hangs and reports nothing: FUSE over an ordinary folder.
 
     python -m tests.campaign.stubborn UNDER MOUNT MOOD
 
 Reading looks at the file MOOD each time: where it says `hang` it waits until that is gone, where it
 holds a number, that share of the reads fails with EIO, ESTALE or EBUSY. Files are put into the
-folder beneath, so that the kernel tells nobody of them, as on a network file system.
+folder beneath, so that the kernel reports nobody of them, as on a network file system.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def serve(under: str, mount: str, mood: Path) -> None:
     import mfusepy  # noqa: PLC0415 - only where it is served
 
     class Over(mfusepy.Operations):  # type: ignore[misc]
-        """What lies in the folder beneath, to be read."""
+        """What is in the folder beneath, to be read."""
 
         use_ns = True
 

@@ -14,8 +14,15 @@ from sharpend.errors import UsageError
 from sharpend.files.atomic import write_atomically
 from sharpend.model import weights
 from trainer.commands.options import add_placement, count, placement
-from trainer.evaluation.agreement.samples import damaged, measure_samples, pieces, student_of
-from trainer.evaluation.agreement.softness import KINDS, X4_KINDS, softenings
+from trainer.evaluation.agreement.samples import (
+    KINDS,
+    X4_KINDS,
+    damaged,
+    measure_samples,
+    pieces,
+    softenings,
+    student_of,
+)
 from trainer.evaluation.agreement.streams import Streams, alarm_figures, as_json, as_markdown
 from trainer.evaluation.sets import open_set
 from trainer.training.dataset import read_image
@@ -148,7 +155,7 @@ def _originals(options: argparse.Namespace) -> Iterator[Pixels]:
 
 
 def _thresholds(card: Card, options: argparse.Namespace) -> AlarmOptions:
-    """The options of the alarm as in the daemon, except for the lines given."""
+    """The options of the alarm as in the daemon, except for the thresholds given."""
     above, least = options.residual_above, options.measurable_from
     least = card.measurable_from if least is None else least
     return AlarmOptions(

@@ -18,7 +18,6 @@ import torch
 
 from sharpend.errors import UsageError
 from sharpend.files.atomic import write_atomically
-from sharpend.model.device import choose_device
 from trainer.commands import matrix as by_kind
 from trainer.commands.options import add_placement, placement
 from trainer.evaluation.contact_sheet import contact_sheet
@@ -33,7 +32,7 @@ from trainer.evaluation.measurements import (
 )
 from trainer.evaluation.partial import PartialResults, forget
 from trainer.evaluation.scores import SMALLEST_PX, score
-from trainer.evaluation.sets import open_set, pair_outputs, read_member
+from trainer.evaluation.sets import open_sets, pair_outputs, read_member
 from trainer.evaluation.speed import measure_costs
 from trainer.evaluation.tables import DEGRADED, UNSHARP, Evaluation, SetScores, as_json, as_markdown
 from trainer.evaluation.unsharp import Unsharp, search_mask
@@ -42,8 +41,6 @@ from trainer.training.progress import with_progress
 from trainer.training.split import read_split
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from trainer.evaluation.lineup import Lineup
     from trainer.evaluation.sets import EvaluationSet
     from trainer.evaluation.speed import Cost
@@ -142,11 +139,10 @@ def _of_models(options: argparse.Namespace) -> Evaluation:
         raise UsageError("give --set and --to, or --outputs with --originals")
     if options.as_they_come and options.pretrained:
         raise UsageError("--as-they-come: a pretrained upscaler takes reduced images only")
-    sets = _sets(options.set)
+    sets = open_sets(options.set)
     lineup = _lineup(options)
     mask, found = _unsharp(options)
-    device = choose_device(options.device)
-    precision = lineup.precision
+    machine = by_kind.machine_facts(options, lineup)
     kept = PartialResults(
         options.to / _UNFINISHED,
         CONTENT,
@@ -154,19 +150,14 @@ def _of_models(options: argparse.Namespace) -> Evaluation:
             "rows": {row: model.digest for row, model in lineup.models.items()},
             "teacher": lineup.teacher,
             "unsharp": asdict(mask),
-            "placement": [str(device), precision],
+            "placement": [machine["device"], machine["precision"]],
             "as_they_come": options.as_they_come,
         },
     )
     come = options.as_they_come
     scores = [_measured(one, lineup, mask, kept, as_they_come=come) for one in sets]
     return Evaluation(
-        machine={
-            "device": str(device),
-            "precision": precision,
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-        },
+        machine=machine,
         sets=scores,
         models=lineup.identities,
         unsharp=found,
@@ -174,15 +165,6 @@ def _of_models(options: argparse.Namespace) -> Evaluation:
         teacher=lineup.teacher,
         costs=_costs(lineup, options) if options.speed else {},
     )
-
-
-def _sets(places: Sequence[str]) -> list[EvaluationSet]:
-    sets = [open_set(place) for place in places]
-    names = [one.name for one in sets]
-    for name in names:
-        if names.count(name) > 1:
-            raise UsageError(f"--set: two sets are named {name}; give NAME=PLACE")
-    return sets
 
 
 def _lineup(options: argparse.Namespace) -> Lineup:

@@ -37,7 +37,7 @@ from trainer.evaluation.matrix.sheets import cell_sheet, real_sheets, worst_shee
 from trainer.evaluation.matrix.tables import as_markdown
 from trainer.evaluation.matrix.targets import COLUMNS
 from trainer.evaluation.partial import PartialResults, forget
-from trainer.evaluation.sets import open_set
+from trainer.evaluation.sets import open_sets
 from trainer.training.dataset import write_image
 from trainer.training.progress import with_progress
 from trainer.training.split import find_images
@@ -112,7 +112,7 @@ def matrix(options: argparse.Namespace) -> None:
     methods = methods_of(lineup.models, masks)
     kept = _kept(options, lineup, masks)
     measured = MatrixMeasurements(
-        _machine(options, lineup),
+        machine_facts(options, lineup),
         {
             "crop_px": _crop_px(options),
             "limit": options.limit,
@@ -153,10 +153,7 @@ def _lineup(options: argparse.Namespace) -> Lineup:
 def _images(options: argparse.Namespace) -> list[MatrixImage]:
     """The images of all sets, in order."""
     found: list[MatrixImage] = []
-    for place in options.set:
-        one = open_set(place)
-        if one.name in {image.set_name for image in found}:
-            raise UsageError(f"--set: two sets are named {one.name}; give NAME=PLACE")
+    for one in open_sets(options.set):
         members = one.members
         if options.limit:
             step = max(1, len(members) // options.limit)
@@ -187,7 +184,8 @@ def _photographs(folder: Path | None) -> list[Path]:
     return paths
 
 
-def _machine(options: argparse.Namespace, lineup: Lineup) -> dict[str, object]:
+def machine_facts(options: argparse.Namespace, lineup: Lineup) -> dict[str, object]:
+    """Device, precision, threads and torch of a measurement."""
     return {
         "device": str(choose_device(options.device)),
         "precision": lineup.precision,
@@ -204,7 +202,7 @@ def _kept(
         "teacher": lineup.teacher,
         "masks": {cell: asdict(mask) for cell, mask in masks.by_cell.items()},
         "crispness": options.crispness,
-        "machine": _machine(options, lineup),
+        "machine": machine_facts(options, lineup),
     }
     return PartialResults(options.to / _UNFINISHED, identity, list(CELLS))
 

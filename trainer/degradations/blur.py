@@ -42,7 +42,7 @@ def resized(
         pixels: the image.
         factor: of the reduction, 1 or more; the small image has whole pixels and 8 bits.
         down: kernel of the reduction, a key of `KERNELS`.
-        up: kernel of the enlargement, likewise.
+        up: kernel of the enlargement, a key of `KERNELS`.
         antialias: widen the kernel by the factor, as most software does.
 
     Source: the degradations of BSRGAN (Zhang et al. 2021, arXiv:2103.14006, section 3.2).

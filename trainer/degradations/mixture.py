@@ -1,7 +1,7 @@
 """Mixtures: the interface of every degradation that training draws from, and the rule for targets.
 
-A mixture turns an original into the input of a network and the target that it is to reach. The
-target is input + (original - softened): only lost detail is asked for, while noise and compression
+A mixture turns an original into the input of a network and its target. The target is input +
+(original - softened): the network learns to restore lost detail only, while noise and compression
 stay.
 """
 

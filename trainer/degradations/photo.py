@@ -61,11 +61,11 @@ class PhotoMixture:
 
     Order of steps: blur by lens, motion or resizing; noise; noise reduction; sharpening; JPEG. Some
     images are not softened, and some are sharpened already: their target is the input. Outputs of a
-    network have the original as target, because what the first pass left soft may be restored by
-    the next one, and what it sharpened too much is to be taken back: a third pass then does little.
+    network have the original as target, because the next pass may restore what the first left soft,
+    and has to undo what it sharpened too much: a third pass then changes little.
 
     Attributes:
-        shares: of KINDS.
+        shares: share of each of KINDS.
         exact: share of resizing by one of the exact factors, of all resizing.
         twice: share of the outputs of a network that went through it twice.
         least_noise: lowest sigma of sensor noise, levels of 255.

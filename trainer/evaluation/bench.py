@@ -122,9 +122,9 @@ def _pair(height: int, width: int) -> tuple[Pixels, Pixels]:
 def _counted(opened: Model, model: str, placement: Placement) -> float:
     """Billions of multiply-adds: half of the operations that torch counts.
 
-    Our models get one tile, because halos would count twice, and a smaller image, because the cost
-    of convolutions is in proportion to the area. Attention is not: foreign models get the true
-    size.
+    Sharpend's models get one tile, because halos would count twice, and a smaller image, because
+    the cost of convolutions is proportional to the area. That of attention is not: foreign models
+    get the true size.
     """
     share = 1
     if opened.kind in NETWORKS:

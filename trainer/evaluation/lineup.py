@@ -1,6 +1,6 @@
 """Models of an evaluation by row, opened in the order of the rows.
 
-Owns the names of rows: the name of the model, or ROW of ROW=MODEL; all are different.
+Owns the names of rows: the name of the model, or ROW of ROW=MODEL; each is unique.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Lineup:
 
     @property
     def precision(self) -> str:
-        """Precision of our own models, as a table shows it; a trial may choose both."""
+        """Precision of sharpend's own models, as a table shows it; a trial may choose two."""
         ours = {model.precision for model in self.models.values() if model.card is not None}
         return " and ".join(sorted(ours)) or FLOAT32
 
@@ -61,7 +61,7 @@ def open_lineup(
         asked: the models.
         where: device and precision.
         reserved: names that no row may have.
-        crispness: of our own models' sharpening, 0..1.
+        crispness: of sharpend's own models, 0..1.
 
     Raises:
         UsageError: two rows of one name, or `student` is no row.

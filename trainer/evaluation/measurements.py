@@ -28,7 +28,7 @@ OVERVIEW_PX = 2 * CROP_PX
 """Longer side of the reduced whole image."""
 _FRAME = (255, 210, 0)
 CONTENT = [*(one.name for one in fields(Score)), WHOLE]
-"""Names of what is measured: a version that measures more makes all results anew."""
+"""Names of the measured figures: a version that measures more discards stored results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class MeasuredImage:
     crops: Mapping[str, Pixels]
 
     def described(self) -> dict[str, Any]:
-        """All but the crops, as plain values; `restored` takes them back."""
+        """All but the crops, as plain values; `restored` is the inverse."""
         scores = {row: asdict(one) for row, one in self.scores.items()}
         return {"image": self.image, "height": self.height, "width": self.width, "scores": scores}
 

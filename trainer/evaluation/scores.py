@@ -29,6 +29,8 @@ SMALLEST_PX = WINDOW_PX + 2 * BORDER_PX
 _LUMA = (65.481, 128.553, 24.966)
 """Weights of R, G, B in [0, 1] for Y in 16..235 (ITU-R BT.601-7, 2.5), as MATLAB's rgb2ycbcr."""
 
+HIGHEST_DB = 100.0
+"""PSNR of equal images in means, in place of infinity."""
 RESAMPLES = 10_000
 LEVEL = 0.95
 _SEED = 0
@@ -43,8 +45,8 @@ class Score:
         ssim: mean of R, G and B.
         psnr: of R, G and B together, dB; infinite for equal images.
         ms_ssim: on five scales; None where a side is too small for that.
-        psnr_y: of Y without a border of four pixels, dB.
-        ssim_y: likewise.
+        psnr_y: PSNR of Y without a border of four pixels, dB.
+        ssim_y: SSIM of Y without a border of four pixels.
         agreement: SSIM to the teacher's image; None without a teacher.
         shift: largest change of the mean of R, G or B against the input, in levels of 8 bit; None
             without the input.
@@ -96,6 +98,16 @@ def colour_shift(output: Pixels, given: Pixels) -> float:
     """The largest change of a channel's mean, in levels of 8 bit; both H x W x 3 uint8."""
     before, after = (pixels.mean(axis=(0, 1), dtype=np.float64) for pixels in (given, output))
     return float(abs(after - before).max())
+
+
+def squared_error(one: Pixels, other: Pixels) -> float:
+    """The sum of squared differences, levels squared; both uint8 of one shape."""
+    return float(np.square(one.astype(np.int32) - other).sum(dtype=np.int64))
+
+
+def decibels(one: Pixels, other: Pixels) -> float:
+    """PSNR over all channels, dB, at most HIGHEST_DB."""
+    return min(HIGHEST_DB, psnr(to_tensor(one), to_tensor(other)).item())
 
 
 def luma(image: Tensor) -> Tensor:
@@ -150,8 +162,8 @@ def estimate(
     """Bootstrap a function of means over images (percentile method, Efron 1979).
 
     Args:
-        values: N x K float64, one row an image. Which rows are drawn depends on N alone, so
-            figures of one set are comparable.
+        values: N x K float64, one row an image. Which rows are drawn depends on N alone, so figures
+            of one set are comparable.
         figure: R x K means to R values.
 
     Returns:

@@ -84,7 +84,7 @@ def open_set(text: str) -> EvaluationSet:
 
     Raises:
         InputMissingError: the place, or one image of a pair, is missing, or it is empty.
-        UsageError: it is a file and no split, or images lie between pairs.
+        UsageError: it is a file and no split, or images are mixed with pairs.
     """
     name, place = split_name(text)
     path = Path(place)
@@ -93,6 +93,16 @@ def open_set(text: str) -> EvaluationSet:
         raise InputMissingError(f"{place}: contains no images")
     own_name = path.stem if path.is_file() else path.resolve().name
     return EvaluationSet(name or own_name, tuple(members), members[0].small is not None)
+
+
+def open_sets(places: Sequence[str]) -> list[EvaluationSet]:
+    """Find the images of several sets, as `open_set`; raises UsageError for two of one name."""
+    sets = [open_set(place) for place in places]
+    names = [one.name for one in sets]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"--set: two sets are named {name}; give NAME=PLACE")
+    return sets
 
 
 def _members(place: Path) -> list[Member]:

@@ -31,7 +31,7 @@ def blank(width: float, height: float) -> Figure:
 
     Args:
         width: in inches.
-        height: likewise.
+        height: in inches.
 
     Raises:
         UnavailableError: matplotlib is not installed.

@@ -50,7 +50,7 @@ class Lesson:
     target: Pixels
     """The teacher's image, H x W x 3 uint8."""
     output: Pixels
-    """The student's, likewise."""
+    """The student's image, H x W x 3 uint8."""
     teacher: tuple[str, ...]
     """Lines about it, for example its name and its size."""
     student: tuple[str, ...]
@@ -96,7 +96,7 @@ def _stations(drawing: Drawing, lesson: Lesson) -> None:
 
 
 def _networks(drawing: Drawing, lesson: Lesson) -> None:
-    """Both networks with what goes in and comes out, and the student's skip."""
+    """Both networks with inputs and outputs, and the student's skip connection."""
     taught_from = _SMALL if lesson.teacher_upscales else _DEGRADED
     above = 0.6 if lesson.teacher_upscales else _CLEAR
     entry = BOX[0] / 2 + _AIR

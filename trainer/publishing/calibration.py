@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sharpend.model.networks import SharpeningNetwork
     from sharpend.model.weights import Card
     from trainer.degradations.mixture import Pixels
-    from trainer.evaluation.agreement.softness import Softening
+    from trainer.evaluation.agreement.samples import Softening
 
 CROP_PX = 384
 """Side of the crop of each image: its most detailed one, where the features are largest."""
@@ -49,7 +49,7 @@ def ranges_of(
 
     Args:
         network: in float32 on the CPU.
-        card: tells the kinds of softness; of a model of one factor its own reduction alone.
+        card: decides the kinds of softness; for a model of one factor, its own reduction alone.
         paths: training images, of which `count` are measured.
         count: number of images.
     """

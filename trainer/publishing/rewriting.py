@@ -28,7 +28,7 @@ def rewrite(path: Path, card: Card) -> Weights:
     """Write another card into a weights file, and update the `.md` file beside it.
 
     Args:
-        path: NAME.safetensors; NAME.md lies beside it.
+        path: NAME.safetensors; NAME.md is beside it.
         card: describes the same tensors.
 
     Raises:

@@ -19,8 +19,15 @@ from sharpend.files.atomic import write_atomically
 from sharpend.imaging.filters import degrade
 from sharpend.model import weights
 from sharpend.model.weights import Card
-from trainer.evaluation.agreement.samples import HALVED, HEALTHY, measure_samples, student_of
-from trainer.evaluation.agreement.softness import KINDS, X4_KINDS, softenings
+from trainer.evaluation.agreement.samples import (
+    HALVED,
+    HEALTHY,
+    KINDS,
+    X4_KINDS,
+    measure_samples,
+    softenings,
+    student_of,
+)
 from trainer.evaluation.agreement.thresholds import alarm_threshold, residual_threshold
 from trainer.evaluation.tables import DEGRADED, UNSHARP
 from trainer.publishing.matrix_section import MATRIX, matrix_of
@@ -34,8 +41,7 @@ if TYPE_CHECKING:
     from sharpend.model.device import Placement
     from sharpend.model.networks import SharpeningNetwork
     from sharpend.model.weights import Weights
-    from trainer.evaluation.agreement.samples import StudentSamples
-    from trainer.evaluation.agreement.softness import Softening
+    from trainer.evaluation.agreement.samples import Softening, StudentSamples
     from trainer.training.checkpoint import Checkpoint
     from trainer.training.record import Record
 

@@ -41,7 +41,7 @@ class ReportStudentNet(nn.Module):
 
 
 class ReportTeacherNet(ReportStudentNet):
-    """The report's teacher at full resolution: 3 - 64 - 64 - 3, 40,451 parameters, likewise."""
+    """The report's teacher at full resolution: 3 - 64 - 64 - 3, 40,451 parameters."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels)

@@ -79,7 +79,7 @@ class Checkpoint:
 
 
 def _adam_of(network: nn.Module, device: torch.device) -> torch.optim.Adam:
-    """Adam of a network; on CUDA its rate and its steps lie there, for a captured step."""
+    """Adam of a network; on CUDA its rate and step count are in GPU memory, for captured steps."""
     if device.type != "cuda":
         return torch.optim.Adam(network.parameters())
     rate = torch.zeros((), device=device)

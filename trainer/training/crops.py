@@ -1,6 +1,6 @@
 """Crops of a run: drawn by step, and cut in memory or on the device that trains.
 
-Where all examples fit the memory of a GPU they lie there, so that a step does not wait for the
+Where all examples fit the memory of a GPU they are kept there, so that a step does not wait for the
 processor to cut and copy. Crops are the same on either way.
 """
 
@@ -61,7 +61,7 @@ class Crops:
 
 
 def _fits(examples: Sequence[Example], device: torch.device) -> bool:
-    """Return whether all are of one size, and have room on a GPU."""
+    """Return whether all are of one size, and fit on a GPU."""
     needed = sum(layer.nbytes for one in examples for layer in one.layers())
     free = torch.cuda.mem_get_info(device)[0]
     return len({one.target.shape for one in examples}) == 1 and needed < MEMORY_SHARE * free
@@ -72,7 +72,7 @@ class Resident:
 
     Args:
         examples: all with labels or none, all measured or none.
-        device: where they lie and crops are cut.
+        device: where they are kept and crops are cut.
     """
 
     def __init__(self, examples: Sequence[Example], device: torch.device) -> None:

@@ -107,8 +107,8 @@ class _Tape:
         if self._graph is None:
             self._capture(step, adam, batch)
         assert self._graph is not None  # noqa: S101 - tells the type checker
-        assert self._batch is not None  # noqa: S101 - likewise
-        assert self._loss is not None  # noqa: S101 - likewise
+        assert self._batch is not None  # noqa: S101 - as above
+        assert self._loss is not None  # noqa: S101 - as above
         self._batch.take(batch)
         self._graph.replay()
         return self._loss

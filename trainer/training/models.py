@@ -71,9 +71,9 @@ def open_model(model: str, placement: Placement, *, crispness: float = 0.0) -> M
     """Open any MODEL.
 
     Args:
-        model: a shipped name, a weights file of ours, a run's folder, or a pretrained x4 file.
-        placement: where it runs. The report's own networks and pretrained ones run in float32,
-            each image whole; ours in tiles.
+        model: a shipped name, a weights file, a run's folder, or a pretrained x4 file.
+        placement: where it runs. The report's own networks and pretrained ones run in float32, each
+            image whole; ours in tiles.
         crispness: of our own networks' sharpening, 0..1.
 
     Raises:

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     Method = Callable[[Pixels, Pixels], Pixels]
     """(small, degraded) to the sharpened image, all H x W x 3 uint8.
 
-    `small` is the image at a quarter of each side, as a pretrained upscaler takes it; `degraded`
-    is the same enlarged to the size of the result, as our own networks take it.
+    `small` is the image at a quarter of each side, as a pretrained upscaler takes it; `degraded` is
+    the same enlarged to the size of the result, as our own networks take it.
     """
 
 _RGB = 3
@@ -55,14 +55,14 @@ def load_teacher_model(path: str | Path, device: torch.device) -> nn.Module:
     """The report's loader: a teacher in inference mode.
 
     Args:
-        path: a shipped teacher's name, a sharpend weights file, or a pretrained x4 RGB model in
-            any format that spandrel reads.
+        path: a shipped teacher's name, a sharpend weights file, or a pretrained x4 RGB model in any
+            format that spandrel reads.
         device: where it runs.
 
     Returns:
         A TeacherNet, from the degraded image to the sharp one at the same size; or a
-        PretrainedUpscaler, from the image at a quarter of the size to the whole size. Each
-        1 x 3 x H x W float32 in [0, 1], sRGB-encoded.
+        PretrainedUpscaler, from the image at a quarter of the size to the whole size. Each 1 x 3 x
+        H x W float32 in [0, 1], sRGB-encoded.
 
     Raises:
         UnavailableError: the file is missing, no such model, or spandrel is not installed.
@@ -125,8 +125,9 @@ def upscaled(
 ) -> Pixels:
     """Enlarge a small image by a x4 model, to the size of its original.
 
-    A side that is no multiple of four comes out up to two pixels off; it is resized, not cut, so
-    that the label lies on the degraded image, which was enlarged from the same small one.
+    The output of a side that is no multiple of four differs by up to two pixels; it is resized, not
+    cut, so that the label is aligned with the degraded image, which was enlarged from the same
+    small one.
 
     Args:
         upscaler: 1 x 3 x H x W in [0, 1] to 1 x 3 x 4H x 4W.

@@ -53,8 +53,8 @@ class Side:
         degradation: name of the mixture.
         seed: of the pool and the side.
         originals: files to cut from.
-        opened: opens the networks whose outputs are among the sharpened images; each window has
-            one of them.
+        opened: opens the networks whose outputs are among the sharpened images; each window has one
+            of them.
     """
 
     folder: Path
@@ -92,7 +92,7 @@ class Side:
 def sharpen_windows(
     folder: Path, shape: Shape, to: str, opened: Opens, numbers: range
 ) -> list[int]:
-    """Write what a network makes of some windows into a layer that exists; returns the numbers."""
+    """Write a network's outputs for some windows into an existing layer; return their numbers."""
     given, made = layer_of(folder, LAYERS[0], shape, "r"), layer_of(folder, to, shape, "r+")
     sharpen = _open(opened)
     for index in numbers:

@@ -85,7 +85,7 @@ class Address:
     def relative(self, key: str) -> bytes | None:
         """Return the path of a key below the folder; None for one that is no path.
 
-        A key that ends with a slash stands for a folder.
+        A key that ends with a slash is a folder.
         """
         path = key.removeprefix(self.beginning)
         if not key.startswith(self.beginning) or _NO_NAMES.intersection(path.split("/")):

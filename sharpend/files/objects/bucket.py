@@ -54,13 +54,13 @@ class Object:
     etag: str
     """Compared and never computed: that of an upload in parts is no digest of its bytes."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """Only `head` and `open` know it."""
+    """Empty in listings: only `head` and `open` read it."""
     kind: str = "application/octet-stream"
-    """Media type, likewise."""
+    """Media type; only `head` and `open` read it."""
 
     @property
     def as_input(self) -> Fingerprint:
-        """Fingerprint of an input; the fraction of its second stands for the ETag."""
+        """Fingerprint of an input; the fraction of its second is derived from the ETag."""
         fraction = _number(self.etag.strip('"')) % _SECOND_NS
         return Fingerprint(self.size, self.modified_s * _SECOND_NS + fraction, 0)
 
@@ -71,7 +71,7 @@ class Object:
 
     @property
     def as_output(self) -> Fingerprint:
-        """Fingerprint of an output: of the attempt that made it, if that was one of ours."""
+        """Fingerprint of an output: of the attempt that made it, if sharpend made it."""
         attempt = self.metadata.get(ATTEMPT)
         return of_attempt(self.size, attempt.encode()) if attempt else self.as_input
 
@@ -103,7 +103,7 @@ class Bucket:
 
         Args:
             token: what continued the list before; None begins it.
-            recursive: False leaves out what lies in folders below.
+            recursive: False leaves out objects in folders below.
         """
         more = {} if token is None else {"ContinuationToken": token}
         if not recursive:
@@ -169,7 +169,7 @@ class Bucket:
             key: of the upload.
             upload: its id.
             source: the object.
-            first: first byte of at most `COPIED_BYTES`; it tells the number of the part.
+            first: first byte of at most `COPIED_BYTES`; the part's number follows from it.
         """
         last = min(first + COPIED_BYTES, source.size) - 1
         with self._of_one():

@@ -1,4 +1,4 @@
-"""Client of a store that speaks S3, with bounded waits, and its errors as errors of a file system.
+"""Client of an S3 store, with bounded waits; its errors become errors of a file system.
 
 Owns boto3: nothing else imports it. Endpoint, region and credentials come from boto3's own chain:
 the `AWS_` variables, the profile, the machine's role. Every error becomes an OSError, so that what
@@ -64,11 +64,11 @@ _LACKING = {
 
 
 class DeniedError(OSError):
-    """Access is denied, to one object or to all: STORE_FAULT for whoever does not ask further."""
+    """Access is denied, to one object or to all; treated as STORE_FAULT unless that is checked."""
 
 
 class RefusedError(OSError):
-    """A request was refused, for one object or for all: STORE_FAULT likewise."""
+    """A request was refused, for one object or for all; treated as STORE_FAULT unless checked."""
 
 
 class NoUploadError(FileNotFoundError):
@@ -76,7 +76,7 @@ class NoUploadError(FileNotFoundError):
 
 
 class ConflictError(OSError):
-    """Another request works on the same key at this moment: the same again will be answered."""
+    """Another request works on the same key at this moment: a repetition will succeed."""
 
 
 class UnsupportedError(OSError):
@@ -105,7 +105,7 @@ def client() -> Any:  # noqa: ANN401 - boto3 makes its classes at run time
     """
     try:
         from boto3.session import Session  # noqa: PLC0415 - an extra
-        from botocore.config import Config  # noqa: PLC0415 - likewise
+        from botocore.config import Config  # noqa: PLC0415 - as above
     except ImportError as error:
         raise ConfigError(
             "folder: s3:// needs boto3; install it with pip install 'sharpend[s3]'"
@@ -182,7 +182,7 @@ def _answered(error: Any) -> OSError:  # noqa: ANN401 - as above
 def _unreachable(error: Any) -> str:  # noqa: ANN401 - as above
     """Say which endpoint gave no answer, and what to look at."""
     url = urlsplit(str(error.kwargs.get("endpoint_url", "")))
-    host = url.netloc.rpartition("@")[2]  # a user and a password may stand before it
+    host = url.netloc.rpartition("@")[2]  # a user and a password may precede it
     where = f" at {url.scheme}://{host}" if host else ""
     advice = "wait, or look at AWS_ENDPOINT_URL_S3 and the network"
     return f"the store{where} cannot be reached ({type(error).__name__}): {advice}"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SHUT_S = 15.0
 """Least seconds for which a store that failed is not asked again: each try makes others wait."""
 _SHARE = 2.0
-"""Multiple of the failed try's duration, likewise: tries take at most a third of the time."""
+"""The same as a multiple of the failed try's duration: tries take at most a third of the time."""
 
 
 class NoAnswerError(OSError):

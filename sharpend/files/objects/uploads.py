@@ -58,7 +58,7 @@ class Upload:
     begun_s: float = 0.0
     """Wall clock before the store was asked to begin it."""
     is_dropped: bool = False
-    """It is not wanted any more; True while the store could not be told."""
+    """It is not wanted any more; True until the store has confirmed that."""
 
     @property
     def bucket(self) -> Bucket:

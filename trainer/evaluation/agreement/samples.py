@@ -1,20 +1,25 @@
 """Agreement samples of a student, measured as the daemon measures them.
 
-Owns the ways in which a student is damaged, and the measurement of healthy and damaged students on
-images of each kind of softness. The teacher sharpens each crop once.
+Owns the kinds of softness that are measured (cells of the matrix), the ways in which a student is
+damaged, and the measurement of healthy and damaged students on images of each kind. The teacher
+sharpens each crop once. Noise and angles of a cell are the same for every image here, so a sample
+depends on its crop alone.
 """
 
 from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from sharpend.errors import UsageError
 from sharpend.model.precision import place
 from sharpend.task import OVERSHOOT
+from trainer.evaluation.matrix.cells import SHARP, SOFT, X4, degraded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,8 +29,8 @@ if TYPE_CHECKING:
     from sharpend.model.device import Placement
     from sharpend.model.weights import Weights
     from trainer.degradations.mixture import Pixels
-    from trainer.evaluation.agreement.softness import Softening
 
+    Softening = Callable[[Pixels], Pixels]
     Student = Callable[[Pixels], Pixels]
     """Sharpens an image as the daemon would, at the strength that is measured."""
     StudentSamples = dict[str, dict[str, list[AgreementSample]]]
@@ -33,6 +38,23 @@ if TYPE_CHECKING:
 
 HEALTHY, HALVED, DEAD = "healthy", "halved output", "dead output"
 NOISES = (0.1, 0.3)
+KINDS = (*SOFT, SHARP)
+"""Cells over which photo models are measured."""
+X4_KINDS = (X4, "bic2", "g1", "g2", SHARP)
+"""Cells over which models of the x4 family are measured."""
+
+
+def softenings(names: Iterable[str]) -> dict[str, Softening]:
+    """The kinds of these names, in this order.
+
+    Raises:
+        UsageError: a name is unknown.
+    """
+    found: dict[str, Softening] = {name: partial(degraded, name, name="") for name in names}
+    for name in found:
+        if name not in KINDS:
+            raise UsageError(f"unknown kind of softness {name}; known are {', '.join(KINDS)}")
+    return found
 
 
 def pieces(image: Pixels, side_px: int) -> Iterator[Pixels]:

@@ -33,7 +33,7 @@ class Streams:
     Attributes:
         healthy: samples of each healthy stream.
         damaged: streams of each damage and kind.
-        longest: samples of a damaged stream after which the alarm is never raised.
+        longest: samples of a damaged stream after which it counts as without an alarm.
         seed: of the draw.
     """
 
@@ -48,13 +48,13 @@ class AlarmFigures:
     """Figures of one student on one kind of softness.
 
     Attributes:
-        crops: measured.
-        measurable: those of them that are measurable.
-        ssim: their mean SSIM to the teacher, all crops.
-        ratio: pooled over the measurable ones; None where there are none.
-        alarms: for each 10,000 samples, raised anew; None but for the healthy student.
+        crops: number of crops measured.
+        measurable: number of measurable crops.
+        ssim: mean SSIM to the teacher, all crops.
+        ratio: residual ratio pooled over the measurable crops; None without any.
+        alarms: alarms raised per 10,000 samples; None except for the healthy student.
         until_median: samples until the alarm; None where half of the streams or more never alarm.
-        until_p95: the same of 95 of 100 streams.
+        until_p95: the same, 95th percentile.
         never: share of the streams without an alarm; None for the healthy student.
     """
 

@@ -1,7 +1,7 @@
 """Alarm thresholds of a student, from samples that were measured on validation images.
 
-Pure arithmetic with a fixed seed; runs no network. The daemon uses the line of the residual ratio,
-and the line of SSIM where a card has no other.
+Pure arithmetic with a fixed seed; runs no network. The daemon uses the threshold of the residual
+ratio, and that of SSIM where a card has no other.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 STANDARD_ERRORS = 4
 WINDOWS = 100_000
-"""Windows drawn for each kind: the quantile below rests on the ten largest."""
+"""Windows drawn for each kind: the quantile below is estimated from the ten largest."""
 HEALTHY = 0.9999
-"""The quantile of healthy windows on which a line rests."""
+"""The quantile of healthy windows from which a threshold is computed."""
 MARGIN = 1.2
-"""Factor from that quantile to the line: users' images differ more from validation images than the
-latter do from each other."""
-LEAST_LINE = 0.1
-"""Lowest line: rounding to 8 bits alone can cause such a difference."""
+"""Factor from that quantile to the threshold: users' images differ more from validation images than
+the latter do from each other."""
+LEAST_THRESHOLD = 0.1
+"""Lowest threshold: rounding to 8 bits alone can cause such a difference."""
 MIXED = "mixed"
 _LEAST = tuple(round(0.25 * step, 2) for step in range(25))
 """Candidates for `measurable_from`: 0 to 6."""
@@ -42,10 +42,10 @@ _AT_ONCE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ResidualThreshold:
-    """Threshold of the alarm, with the figures that it rests on.
+    """Threshold of the alarm, with the figures that it is computed from.
 
     Attributes:
-        above: the line, rounded up to three digits.
+        above: the threshold, rounded up to three digits.
         measurable_from: see `sharpend.agreement.alarm.is_measurable`.
         healthy: by kind and mixed, the median and the HEALTHY quantile of healthy windows' ratios.
         halved: by kind and mixed, the median ratio if the network gave half of what it adds.
@@ -72,7 +72,7 @@ class ResidualThreshold:
 
     @property
     def halved_margin(self) -> float:
-        """The smallest median of halved windows over the line: above 1 every kind detects them."""
+        """Smallest median of halved windows over the threshold; above 1 each kind detects them."""
         return min(self.halved.values()) / self.above
 
 
@@ -82,11 +82,11 @@ def residual_threshold(
     """The pooled residual ratio of a window above which the student is damaged.
 
     Windows of FEWEST_SAMPLES to `window` samples are drawn with replacement from each kind of
-    softness alone, as in a folder that holds nothing else, and from all kinds mixed. The line is
-    MARGIN times the largest of their HEALTHY quantiles, and not below LEAST_LINE.
+    softness alone, as in a folder that holds nothing else, and from all kinds mixed. The threshold
+    is MARGIN times the largest of their HEALTHY quantiles, and not below LEAST_THRESHOLD.
 
-    Which samples are measurable is chosen with it: as many as can be while the line stays below
-    the median of windows of a network whose output is halved, in every kind that has at least
+    Which samples are measurable is chosen with it: as many as possible while the threshold stays
+    below the median of windows of a network whose output is halved, in every kind that has at least
     FEWEST_SAMPLES measurable ones. Where no choice achieves that, the one that comes nearest.
 
     Args:
@@ -96,8 +96,8 @@ def residual_threshold(
         seed: of the draw.
 
     Returns:
-        The line, or None where healthy windows are no better than doing nothing, whichever samples
-        are left out, or no kind has enough samples: then there is no such line to draw.
+        The threshold, or None where healthy windows are no better than doing nothing, whichever
+        samples are left out, or no kind has enough samples.
     """
 
     def threshold(least: float, windows: int) -> ResidualThreshold | None:
@@ -128,7 +128,7 @@ class _Draw:
 def _threshold_from(
     healthy: Samples, halved: Samples, least: float, draw: _Draw
 ) -> ResidualThreshold | None:
-    """The line where samples are measurable from `least` on; None where too few are."""
+    """The threshold where samples are measurable from `least` on; None where too few are."""
     chosen = {kind: _measurable(own, halved[kind], least) for kind, own in healthy.items()}
     kinds = {kind: pairs for kind, pairs in chosen.items() if len(pairs) >= FEWEST_SAMPLES}
     if not kinds:
@@ -145,7 +145,7 @@ def _threshold_from(
     }
     highest = MARGIN * max(high for _, high in intervals.values())
     return ResidualThreshold(
-        above=float(np.ceil(max(highest, LEAST_LINE) * 1000) / 1000),
+        above=float(np.ceil(max(highest, LEAST_THRESHOLD) * 1000) / 1000),
         measurable_from=least,
         healthy=intervals,
         halved={kind: float(np.median(own[:, 1])) for kind, own in ratios.items()},
@@ -197,7 +197,7 @@ def window_ratios(
 def alarm_threshold(samples: Sequence[AgreementSample]) -> float:
     """The mean SSIM of measurable samples below which the student is damaged.
 
-    It serves where a card holds no line of the residual ratio. It is the smallest of
+    It is used where a card holds no threshold of the residual ratio. It is the smallest of
 
     - mean - 4 * deviation / sqrt(5): four standard errors of the shortest window, which chance
       alone crosses about once in 30,000 starts, and longer windows hardly ever;

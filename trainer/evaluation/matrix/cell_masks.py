@@ -1,4 +1,4 @@
-"""The best unsharp mask of each cell of the matrix: a baseline that knows the cell.
+"""The best unsharp mask of each cell of the matrix: an upper bound for unsharp masks.
 
 Tries twenty masks. The best has the highest mean PSNR over middle crops of the measured images
 themselves, so it is an upper bound for masks in its cell.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainer.evaluation.matrix.cells import CELLS, SOFT, degraded
-from trainer.evaluation.pixel_error import decibels
+from trainer.evaluation.scores import decibels
 from trainer.evaluation.unsharp import Unsharp
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def search_cell_masks(originals: Iterable[tuple[str, Pixels]]) -> CellMasks:
 def middle(pixels: Pixels, side: int) -> Pixels:
     """The middle of an image, at most `side` pixels each way, on a multiple of eight pixels.
 
-    The grid of JPEG blocks then lies as in the whole image.
+    So the grid of JPEG blocks is that of the whole image.
     """
     top, left = (max(0, size - side) // 2 // 8 * 8 for size in pixels.shape[:2])
     return pixels[top : top + side, left : left + side]

@@ -18,7 +18,7 @@ from sharpend.model.ssim import compute_ssim
 from trainer.evaluation.matrix.cell_masks import middle
 from trainer.evaluation.matrix.cells import CELLS, SHARP, SHARP_JPEG, degraded
 from trainer.evaluation.matrix.harm import block_excess, repeat_passes
-from trainer.evaluation.pixel_error import decibels, squared_error
+from trainer.evaluation.scores import decibels, squared_error
 from trainer.evaluation.unsharp import Unsharp
 from trainer.training.dataset import read_image
 
@@ -48,11 +48,11 @@ class Compared:
     """Figures of one output.
 
     Attributes:
-        psnr: to the original, dB.
-        ssim: likewise.
+        psnr: PSNR to the original, dB.
+        ssim: SSIM to the original.
         distance: PSNR to the input, dB.
         agreement: SSIM to the teacher's output; None without a teacher.
-        residual: sum of squared differences to the teacher's output; likewise.
+        residual: sum of squared differences to the teacher's output; None without a teacher.
     """
 
     psnr: float

@@ -56,11 +56,12 @@ def block_excess(pixels: Pixels) -> float:
     """Excess of the steps of luma at the edges of 8 x 8 blocks over all others, in levels.
 
     Args:
-        pixels: H x W x 3 uint8, above 8 pixels a side, its upper left corner that of a block.
+        pixels: H x W x 3 uint8, above 8 pixels a side, its upper left corner is the corner of a
+            block.
 
     Returns:
-        The mean absolute difference of neighbours across the edges of blocks less that of all
-        other neighbours, the mean of both directions; near 0 where there are no blocks.
+        The mean absolute difference of neighbours across the edges of blocks less that of all other
+        neighbours, the mean of both directions; near 0 where there are no blocks.
     """
     gray = luma(to_tensor(pixels))[0, 0].mul(255).numpy()
     return (_excess_along(gray) + _excess_along(gray.T)) / 2
@@ -75,8 +76,8 @@ def _excess_along(gray: NDArray[np.float32]) -> float:
 def overshoots(sharpen: Sharpen) -> dict[str, float]:
     """Overshoot at the edge of a step of gray, in per cent of the step.
 
-    Steps of STEP_LEVELS about middle gray, blurred by a Gaussian. The figure is how far the
-    output leaves the levels on either side, the largest over heights and four places on the grid.
+    Steps of STEP_LEVELS about middle gray, blurred by a Gaussian. The figure is how far the output
+    leaves the levels on either side, the largest over heights and four places on the grid.
 
     Returns:
         Sigma of the blur in pixels to per cent.

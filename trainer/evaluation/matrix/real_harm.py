@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Plane = NDArray[np.float64]
 
 STRONGEST = 0.99
-"""Quantile of the gradient of the smoothed input above which a pixel lies at an edge."""
+"""Quantile of the gradient of the smoothed input above which a pixel is at an edge."""
 CALMEST = 0.10
 """Quantile of the tiles' deviations up to which a tile is flat."""
 TILE_PX = 16

@@ -11,7 +11,7 @@ from sharpend.errors import UsageError
 from sharpend.imaging.crops import most_detailed
 from sharpend.model.measuring import measure
 from trainer.evaluation.matrix.real_harm import SMALLEST_PX, real_figures
-from trainer.evaluation.pixel_error import decibels
+from trainer.evaluation.scores import decibels
 from trainer.training.dataset import read_image
 
 if TYPE_CHECKING:

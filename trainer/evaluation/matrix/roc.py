@@ -53,11 +53,11 @@ def cue_figures(cues: Mapping[str, Sequence[float]]) -> dict[str, object]:
 
 def _of_kind(cell: str, cues: Mapping[str, Sequence[float]]) -> dict[str, float | None]:
     own = cues[cell]
-    alone = share_above(own, THRESHOLD)
+    skipped = share_above(own, THRESHOLD)
     return {
         "least": min(own),
         "median": float(np.median(own)),
         "largest": max(own),
         "auc": None if cell == SHARP else area_under_curve(cues[SHARP], own),
-        "error": 1 - alone if cell in NOT_SOFT else alone,
+        "error": 1 - skipped if cell in NOT_SOFT else skipped,
     }

@@ -14,7 +14,7 @@ from sharpend.imaging.crops import most_detailed, window_starts
 from sharpend.imaging.sheet import Panel, labelled_sheet
 from trainer.evaluation.matrix.cells import CELLS, SHARP, degraded
 from trainer.evaluation.matrix.real_photos import INPUT
-from trainer.evaluation.pixel_error import decibels
+from trainer.evaluation.scores import decibels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -42,7 +42,7 @@ def new_token() -> str:
 
 
 def token_of(request: Request) -> str | None:
-    """The value of the cookie; None where there is none of ours."""
+    """The value of this page's cookie; None without one."""
     token = request.cookies.get(COOKIE, "")
     return token if _TOKEN.fullmatch(token) else None
 

@@ -56,10 +56,11 @@ class ScreeningRules:
     """Rules by which a rater's votes are left out, written into the study before the first vote.
 
     Attributes:
-        least_share: of the trials that a rater must have voted on.
+        least_share: least share of the trials that a rater must have voted on.
         least_correlation_stimuli: Pearson correlation of a rater's ACR votes with the mean of the
             others, over stimuli. A rater is left out only if both correlations are too low.
-        least_correlation_conditions: likewise of means over the contents of each condition.
+        least_correlation_conditions: the same correlation of means over the contents of each
+            condition.
         least_reference_gain: mean ACR vote for the hidden reference, less that for the degraded
             image; a rater must be above it.
         most_control: mean of the absolute CCR votes on pairs of two equal images.

@@ -33,7 +33,8 @@ class Ratings:
     Attributes:
         raters: their ids, in the order of their consent.
         acr: raters x `study.acr`, 1 to 5; not a number where there is no vote.
-        ccr: raters x `study.ccr`, -3 to 3: the second of a pair compared with the first; likewise.
+        ccr: raters x `study.ccr`, -3 to 3: the second of a pair compared with the first; not a
+            number where there is no vote.
         votes: those votes, as recorded.
         withdrawn: raters who have withdrawn.
     """
@@ -88,3 +89,11 @@ def ratings_of(study: Study, records: Sequence[Record], *, without: Sequence[str
         else:
             raise UsageError(f"vote {vote.trial} of rater {vote.rater} is on no trial of the study")
     return Ratings(tuple(raters), acr, ccr, votes, len(gone))
+
+
+def mean_over(values: Scores, axis: int) -> Scores:
+    """Mean along an axis without missing values; not a number where there is no value."""
+    there = np.isfinite(values)
+    sums, counts = np.where(there, values, 0.0).sum(axis=axis), there.sum(axis=axis)
+    means: Scores = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    return means

@@ -15,6 +15,7 @@ import numpy as np
 
 from trainer.evaluation.mos.intervals import RESAMPLES, bootstrap, student_interval
 from trainer.evaluation.mos.protocol import PILOT_BELOW, Method
+from trainer.evaluation.mos.ratings import mean_over
 from trainer.evaluation.mos.screening import screen
 from trainer.evaluation.mos.study import DEGRADED, ORIGINAL
 from trainer.evaluation.scores import LEVEL
@@ -131,15 +132,7 @@ def _by_image(study: Study, values: Scores, kinds: Sequence[str]) -> Scores:
     for at, one in enumerate(study.contents):
         if not one.training and one.kind in kinds:
             images.setdefault(one.image, []).append(at)
-    return np.stack([_mean_over(values[:, own], 1) for own in images.values()], axis=1)
-
-
-def _mean_over(values: Scores, axis: int) -> Scores:
-    """The mean over what is a number; not a number where there is nothing."""
-    there = np.isfinite(values)
-    sums, counts = np.where(there, values, 0.0).sum(axis=axis), there.sum(axis=axis)
-    means: Scores = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
-    return means
+    return np.stack([mean_over(values[:, own], 1) for own in images.values()], axis=1)
 
 
 def _pairs(study: Study, ratings: Ratings) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trainer.evaluation.mos.ratings import mean_over
 from trainer.evaluation.mos.study import DEGRADED, ORIGINAL
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ class Screened:
     Attributes:
         rater: the id.
         share: of the trials that have a vote.
-        correlation_stimuli: with the mean of the others; None where there are too few raters.
-        correlation_conditions: likewise, of means over contents.
+        correlation_stimuli: correlation with the mean of the others, over stimuli; None where there
+            are too few raters.
+        correlation_conditions: the same correlation of means over contents.
         reference_gain: mean vote for the hidden reference less that for the degraded image.
         control: mean of the absolute votes on pairs of equal images.
         same_share: share of the most frequent ACR score.
@@ -146,8 +148,8 @@ def _correlations(
     """Correlations of one rater with the mean of the others, over stimuli and conditions."""
     others = [other for other in kept if other != at]
     return (
-        _pearson(acr[at], _column_means(acr[others])),
-        _pearson(conditions[at], _column_means(conditions[others])),
+        _pearson(acr[at], mean_over(acr[others], 0)),
+        _pearson(conditions[at], mean_over(conditions[others], 0)),
     )
 
 
@@ -163,19 +165,11 @@ def _by_condition(study: Study, acr: Scores) -> Scores:
     """Means over contents: raters x conditions."""
     names = [study.stimuli[one].condition for one in study.acr]
     columns = [
-        _column_means(acr[:, [name == condition for name in names]].T)
+        mean_over(acr[:, [name == condition for name in names]], 1)
         for condition in study.conditions
     ]
     return np.stack(columns, axis=1)
 
 
-def _column_means(values: Scores) -> Scores:
-    """The mean of each column over what is a number; not a number where there is nothing."""
-    there = np.isfinite(values)
-    sums = np.where(there, values, 0.0).sum(axis=0)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(sums / there.sum(axis=0), dtype=np.float64)
-
-
 def _mean(values: Scores) -> float:
-    return float(_column_means(values.reshape(-1, 1))[0])
+    return float(mean_over(values, 0))

@@ -59,7 +59,7 @@ class Plan:
 
     Attributes:
         title: shown to raters.
-        contact: likewise.
+        contact: shown to raters.
         images: files, no two of one name.
         kinds: of softness, keys of `CELLS`.
         crop_px: side of the crops; smaller images are shown whole.

@@ -1,7 +1,7 @@
 """A study: its conditions, contents, stimuli and trials, as one JSON file in its folder.
 
-Owns `study.json` and the names of the files beside it. The digest of that file stands in every
-record of votes, so that rules and stimuli cannot be changed once people have voted.
+Owns `study.json` and the names of the files beside it. The digest of that file is in every record
+of votes, so that rules and stimuli cannot be changed once people have voted.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Stimulus:
         content: its place in the study's contents.
         condition: its name.
         width: in pixels.
-        height: likewise.
+        height: in pixels.
         sha256: of the PNG file.
     """
 

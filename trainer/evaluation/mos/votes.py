@@ -46,8 +46,8 @@ class Screen:
 
     Attributes:
         dpr: device pixels in a CSS pixel.
-        width: of the window's inside, CSS pixels.
-        height: likewise.
+        width: inner width of the window, CSS pixels.
+        height: inner height of the window, CSS pixels.
         shown_ms: from the images' arrival to the vote.
     """
 

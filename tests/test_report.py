@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sharpend.attempt import Staged
-from sharpend.daemon.throughput import LATENCIES_KEPT, Throughput, latencies_ms, percentile
+from sharpend.daemon.report import LATENCIES_KEPT, Throughput, latencies_ms, percentile
 from sharpend.files.fingerprint import Fingerprint
 
 
@@ -46,7 +46,7 @@ def test_no_time_at_all_is_no_error() -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 19, 20, 21, 100, 999])
 @pytest.mark.parametrize("share", [0.5, 0.95])
 def test_percentiles_are_nearest_rank(count: int, share: float) -> None:
-    """The value below which that share of the values lies: one of them, as numpy has it."""
+    """The value below which that share of the values is: one of them, as in numpy."""
     values = np.random.default_rng(count).permutation(count).astype(float).tolist()
     expected = np.percentile(values, share * 100, method="inverted_cdf")
     assert percentile(values, share) == expected
@@ -58,7 +58,7 @@ def test_a_stage_counts_where_it_was_run() -> None:
     assert told == {"infer": {"p50": 100.0, "p95": 300.0}, "agree": {"p50": 500.0, "p95": 500.0}}
 
 
-def test_what_came_in_is_told_as_a_spread() -> None:
+def test_what_came_in_is_reported_as_a_spread() -> None:
     """The middle and eight in ten of the window's images, and how many were passed on."""
     throughput = Throughput(0.0)
     for number in range(10):

@@ -1,7 +1,8 @@
-"""Throughput, latencies and failures since the last report.
+"""The figures of a report, as the log, the status file, the history and the metrics show them.
 
-Owns the numbers of `report.published` that come from finished work; the queue's numbers are the
-ledger's and the agreement's are the alarm's. Memory is bounded: latencies are a recent sample.
+Owns every key of `report.published`: `Throughput` counts finished work, `current_figures` has the
+state of queue, folders and models. `logs.event_keys` describes each key. Memory is bounded:
+latencies are a recent sample.
 """
 
 from __future__ import annotations
@@ -10,10 +11,14 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sharpend.model.trial import BFLOAT16, INT8, OPENVINO, TORCH, Form
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sharpend.attempt import Staged
+    from sharpend.daemon.snapshot import Snapshot
+    from sharpend.workers.loading import LoadedModel
 
 LATENCIES_KEPT = 1000
 """Most recent images whose latencies and sharpness enter the percentiles."""
@@ -89,6 +94,53 @@ class Throughput:
             "latency_ms": latencies_ms(window.latencies),
             "sharpness": percentiles(window.sharpness),
         }
+
+
+def current_figures(now: Snapshot, loaded: LoadedModel) -> dict[str, object]:
+    """Convert the state of queue, folders and models to the keys of a report.
+
+    Args:
+        now: current snapshot.
+        loaded: facts about the main model.
+    """
+    return {
+        "queue_depth": now.queue_depth,
+        "oldest_pending_s": now.oldest_pending_s,
+        "workers": now.workers,
+        "model": loaded.model,
+        "device": loaded.device,
+        **precision_figures(loaded),
+        "agreement": next(iter(now.agreement.values()), None),
+        "agreement_by_model": now.agreement if len(now.agreement) > 1 else None,
+        "canary": now.canary,
+        "paused": now.paused,
+        "unreadable": now.unreadable,
+        "left_alone": now.left_alone,
+        "engine_faults": dict(now.engine_faults),
+        "state_fault": now.state_fault,
+        "health": now.health,
+    }
+
+
+def precision_figures(loaded: LoadedModel) -> dict[str, object]:
+    """Convert runtime and precision of the main model, and what chose it, to keys."""
+    trial = loaded.trial
+    bfloat16, int8 = (
+        (Form(TORCH, BFLOAT16), Form(OPENVINO, INT8))
+        if trial is None
+        else (trial.form(BFLOAT16), trial.form(INT8, OPENVINO))
+    )
+    return {
+        "runtime": loaded.runtime,
+        "precision": loaded.precision,
+        "precision_cause": "as set" if trial is None else str(trial),
+        "float32_ms": None if trial is None else trial.float32_ms,
+        "bfloat16_ms": bfloat16.ms,
+        "bfloat16_ssim": bfloat16.ssim,
+        "int8_ms": int8.ms,
+        "int8_ssim": int8.ssim,
+        "precision_remembered": trial is not None and trial.remembered,
+    }
 
 
 def latencies_ms(latencies: Iterable[dict[str, float]]) -> dict[str, dict[str, float]]:
