@@ -82,7 +82,7 @@ def test_both_models_are_reported() -> None:
     first, second = _describe_canary(told)
     assert first == (
         "canary new-photo: SSIM 0.9800 to teacher-new on 5 crop(s) (model in use: 0.9800 to "
-        "teacher-old), 5.0 ms a crop (model in use: 10.0), 1.50 levels between both"
+        "teacher-old), 5.0 ms a crop (model in use: 10.0), 1.50 levels of difference"
     )
     assert "residual ratio 0.100 over 5 measurable crop(s)" in second
     assert _describe_canary(None) == []
@@ -379,7 +379,7 @@ def test_a_canary_that_does_not_exist_is_refused(
         assert f"canary.model: {path}: {cause}" in capsys.readouterr().err
     config.write_text(f'{text}"lite-photo"\nshare = 0.25\n')
     assert main(["check", "--config", str(config)]) == 0
-    told = "canary: lite-photo, judged by teacher-lite-photo, tried on crops of 25% of the main"
+    told = "canary: lite-photo, judged by teacher-photo, tried on crops of 25% of the main"
     assert told in capsys.readouterr().out
     config.write_text(f'{text}"lite-photo"\nshare = 2\n')
     assert main(["check", "--config", str(config)]) == 78

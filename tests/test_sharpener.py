@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sharpend.imaging.depth import Depth
 
 X4 = ("lite-x4", "base-x4", "teacher-x4")
-SHIPPED = (*X4, "lite-photo", "base-photo", "teacher-photo", "teacher-lite-photo")
+SHIPPED = (*X4, "lite-photo", "base-photo", "teacher-photo")
 DEPTHS = (np.uint8, np.uint16)
 
 

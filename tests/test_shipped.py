@@ -31,10 +31,7 @@ SIZES = {
     "lite-photo": (60_000, 75_000),
     "base-photo": (200_000, 300_000),
     "teacher-photo": (1_000_000, 2_500_000),
-    "teacher-lite-photo": (1_000_000, 2_500_000),
 }
-TEACHERS = {"lite-photo": "teacher-lite-photo"}
-"""Students that have a teacher of their own."""
 CPU = Placement("cpu", "float32", threads=1)
 
 
@@ -67,7 +64,7 @@ def test_their_cards_say_what_they_are(name: str) -> None:
     assert {"validation", "matrix" if family == "photo" else "evaluation"} <= set(card.scores)
     assert card.license
     if card.kind == "student":
-        assert card.teacher == TEACHERS.get(name, f"teacher-{family}")
+        assert card.teacher == f"teacher-{family}"
         assert card.teacher_digest == weights.load(card.teacher).digest
         assert card.alarm_below is not None
         assert card.residual_above is not None

@@ -27,7 +27,6 @@ from trainer.training.recipe import NetworkConfig, read_recipe
         ("lite-photo", 60_000, 70_000),
         ("base-photo", 200_000, 300_000),
         ("teacher-photo", 1_000_000, 2_500_000),
-        ("teacher-lite-photo", 1_000_000, 2_500_000),
     ],
 )
 def test_sizes_are_those_that_were_promised(recipe: str, least: int, most: int) -> None:

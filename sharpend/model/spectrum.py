@@ -47,7 +47,7 @@ def spectrum(pixels: NDArray[Depth], visible: NDArray[np.bool_] | None = None) -
     if not len(tiles):
         return (0.0,) * RINGS
     weights = np.array(LUMA if tiles.shape[3] > 1 else (1.0,), np.float32) / white(pixels.dtype)
-    luma = tiles.astype(np.float32) @ weights
+    luma = np.ascontiguousarray(tiles, np.float32) @ weights
     luma -= luma.mean(axis=(1, 2), keepdims=True)
     power = np.abs(np.fft.rfft2(luma * _window())) ** 2
     mean = power.mean(axis=0, dtype=np.float64) / np.square(_window(), dtype=np.float64).sum()
