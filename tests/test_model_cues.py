@@ -17,6 +17,7 @@ from sharpend.model.cues import (
     BANDS,
     CUES,
     LUMA,
+    MEASURED,
     REACH_PX,
     SIGMAS_PX,
     Cues,
@@ -153,3 +154,10 @@ def test_noise_raises_the_floor() -> None:
     of_structure = (cues[1, 3] - cues[0, 3]).item()
     of_the_whole = (cues[1, 0] - cues[0, 0]).item()
     assert of_structure < of_the_whole
+
+
+def test_cues_beyond_those_of_photographs_are_bounded() -> None:
+    """Measurements that no photograph has give a model the nearest ones that it knows."""
+    wild = torch.tensor([[10.0 ** (-14 * (n % 2)) for n in range(MEASURED)]])
+    assert cues_of(wild).abs().max() <= 5
+    assert cues_of(torch.zeros(1, MEASURED)).abs().max() <= 5

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 from skimage import data
 
 from sharpend.imaging.filters import blur, degrade
@@ -135,3 +136,26 @@ def test_an_enlarged_photograph_is_the_specialist_s(name: str) -> None:
     enlarged = degrade(photograph())
     specialist = sharpener(f"{name.partition('-')[0]}-x4")
     assert np.array_equal(sharpener(name).sharpen(enlarged), specialist.sharpen(enlarged))
+
+
+def drawings() -> dict[str, tuple[NDArray[np.uint8], float]]:
+    """Sharp images that no camera makes, with the PSNR to themselves that they keep at least."""
+    checks = (np.indices((256, 256)).sum(axis=0) // 8 % 2 * 200 + 20).astype(np.uint8)
+    step = np.full((256, 256), 60, np.uint8)
+    step[:, 128:] = 190
+    text = Image.new("L", (512, 384), 255)
+    for row in range(14):
+        line = "The quick brown fox jumps over 1234567890"
+        font = ImageFont.load_default(18)
+        ImageDraw.Draw(text).text((10, 8 + row * 26), line, fill=0, font=font)
+    return {"checks": (checks, 30), "step": (step, 50), "text": (np.asarray(text), 50)}
+
+
+@pytest.mark.parametrize("drawing", drawings())
+@pytest.mark.parametrize("name", [name for name in SIZES if name.endswith("-photo")])
+def test_drawings_stay_nearly_as_they_are(name: str, drawing: str) -> None:
+    """Cues beyond those of photographs are bounded, so that patterns are not turned round."""
+    gray, least = drawings()[drawing]
+    pixels = np.repeat(gray[..., None], 3, axis=2)
+    change = sharpener(name).sharpen(pixels).astype(np.float64) - pixels
+    assert 10 * np.log10(255**2 / max(np.square(change).mean(), 1e-9)) > least

@@ -42,6 +42,11 @@ FAINT = (0.4 / 255) ** 2
 """Energy that rounding to 8 bits leaves in any image; lower values are rounding noise."""
 FAINT_POWER = (0.25 / 255) ** 2
 """Likewise the power of a ring: three quarters of the variance of rounding to 8 bits."""
+_LEAST = (-0.9, -1.8, -1.4, -1.0, -1.9, -0.4)
+_MOST = (2.1, 1.9, 1.2, 2.5, 3.0, 1.4)
+_STEEPNESS = (-3.2, 5.0)
+"""Bounds of the cues of energies and of the falls: the range of the images that models are trained
+with. Patterns and drawings may lie beyond, where a model has learned nothing."""
 _FALLS = (2.06, 1.50, 1.29, 1.10, 0.95, 0.72, 0.49, 0.43, 0.67, 0.25, 0.12)
 _SPREADS = (0.81, 0.82, 0.77, 0.67, 0.65, 0.58, 0.49, 0.36, 0.67, 0.31, 0.22)
 """Mean and standard deviation of the fall of log power from ring to ring, in the photo mixture."""
@@ -105,7 +110,8 @@ def cues_of(measured: Tensor) -> Tensor:
         structure[:, 1] - structure[:, 2] + 0.5,
         (floor[:, 0] + 12) / 3,
     ]
-    return torch.cat([torch.stack(bands, dim=1), _falls(power)], dim=1)
+    bounds = (torch.tensor(each).to(measured) for each in (_LEAST, _MOST))
+    return torch.cat([torch.stack(bands, dim=1).clamp(*bounds), _falls(power)], dim=1)
 
 
 def _above_floor(energies: Tensor) -> Tensor:
@@ -118,7 +124,8 @@ def _falls(power: Tensor) -> Tensor:
     """Falls of log power from ring to ring, standardised: B x (RINGS - 1)."""
     level = torch.log(power + FAINT_POWER)
     falls = level[:, :-1] - level[:, 1:]
-    return (falls - falls.new_tensor(_FALLS)) / falls.new_tensor(_SPREADS)
+    standardised = (falls - falls.new_tensor(_FALLS)) / falls.new_tensor(_SPREADS)
+    return standardised.clamp(*_STEEPNESS)
 
 
 def luma(picture: Tensor) -> Tensor:
