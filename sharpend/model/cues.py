@@ -4,7 +4,8 @@ A model of a few convolutions cannot infer how soft an image is, so it gets thes
 They are measured once, before the image is cut into tiles, so that every tile is sharpened alike.
 Each band gives three values: the mean over the image, that of the most detailed tenth of its
 blocks, and that of the smoothest (the noise floor), because grain would otherwise count as
-sharpness.
+sharpness. The power in rings of spatial frequency (`sharpend.model.spectrum`) tells kinds of blur
+apart.
 """
 
 from __future__ import annotations
@@ -110,8 +111,8 @@ def cues_of(measured: Tensor) -> Tensor:
         structure[:, 1] - structure[:, 2] + 0.5,
         (floor[:, 0] + 12) / 3,
     ]
-    bounds = (torch.tensor(each).to(measured) for each in (_LEAST, _MOST))
-    return torch.cat([torch.stack(bands, dim=1).clamp(*bounds), _falls(power)], dim=1)
+    least, most, *_ = _constants(measured.device, measured.dtype)
+    return torch.cat([torch.stack(bands, dim=1).clamp(least, most), _falls(power)], dim=1)
 
 
 def _above_floor(energies: Tensor) -> Tensor:
@@ -124,8 +125,18 @@ def _falls(power: Tensor) -> Tensor:
     """Falls of log power from ring to ring, standardised: B x (RINGS - 1)."""
     level = torch.log(power + FAINT_POWER)
     falls = level[:, :-1] - level[:, 1:]
-    standardised = (falls - falls.new_tensor(_FALLS)) / falls.new_tensor(_SPREADS)
-    return standardised.clamp(*_STEEPNESS)
+    *_, means, spreads = _constants(power.device, power.dtype)
+    return ((falls - means) / spreads).clamp(*_STEEPNESS)
+
+
+@cache
+def _constants(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, ...]:
+    """Keep bounds, means and spreads on a device: a captured graph cannot copy them to it."""
+    with torch.inference_mode(mode=False):
+        return tuple(
+            torch.tensor(each, device=device, dtype=dtype)
+            for each in (_LEAST, _MOST, _FALLS, _SPREADS)
+        )
 
 
 def luma(picture: Tensor) -> Tensor:
