@@ -2,7 +2,9 @@
 
 Owns what a reader of the log may rely on; the tables of config/README.md are made from it. A key is
 described as `type, unit: meaning`. Every line has `event`, `level` and `timestamp` besides. The
-values are filled in where an event is emitted, those of a report in `daemon.report`.
+values are filled in where an event is emitted (search for its name, as `sharpend.logs.events` has
+it), those of a report in `daemon.report`. `image_event_keys`, `model_event_keys`,
+`operator_event_keys` and `web_event_keys` beside this module describe the events of these subjects.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """OpenVINO as a runtime: the convolutions as a graph of its operations, in float32, bfloat16, int8.
 
-The graph is built from the network's own tensors, never read from a file. In int8 the inner
+The graph is built from the network's own tensors, never read from a file; `model.precision` chooses
+where it runs. In int8 the inner
 convolutions use int8; the first and the last stay in bfloat16, where 8 bits would cost most.
 Weights have a scale for each output channel, and what enters a convolution has one that the model's
 card gives (`Card.ranges`): 0 stays exactly 0, so that flat stays flat; values beyond are clipped.
