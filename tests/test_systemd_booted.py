@@ -12,8 +12,11 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from PIL import Image
+from skimage import data
 
 from sharpend.imaging.files import load_rgb
+from sharpend.imaging.filters import degrade
 from tests import booted
 from tests.conftest import drop
 from tests.daemons import temps, until
@@ -84,6 +87,14 @@ def sharpened(machine: Machine, name: str, *, seed: int = 0) -> Path:
     return machine.path(SHARP) / name
 
 
+def drop_soft(folder: Path, name: str) -> None:
+    """Drop a soft photograph, which the default model changes."""
+    sharp = data.astronaut()[:128, :160]  # type: ignore[no-untyped-call]
+    making = folder / f".{name}.part"
+    Image.fromarray(degrade(sharp, factor=2)).save(making, "PNG")
+    making.rename(folder / name)
+
+
 def test_it_starts(machine: Machine, report: Callable[[str, float], None]) -> None:
     """`systemctl start` returns when the daemon is ready; nothing was set but what is installed."""
     began_s = time.monotonic()
@@ -115,7 +126,9 @@ def test_all_the_hardening_is_on(machine: Machine) -> None:
 
 def test_a_picture_is_sharpened(machine: Machine) -> None:
     """Dropped in, sharpened, and readable by the group; the journal has it as fields."""
-    output = sharpened(machine, "first.png")
+    drop_soft(machine.path(INCOMING), "first.png")
+    machine.wait_for("image.finished", path="first.png", outcome="sharpened")
+    output = machine.path(SHARP) / "first.png"
     assert [event["PRIORITY"] for event in machine.events()] == ["6"] * len(machine.events())
     assert (load_rgb(output) != load_rgb(machine.path(INCOMING) / "first.png")).any()
     made = output.stat()

@@ -348,11 +348,14 @@ def test_every_lossy_format_has_a_coder() -> None:
     assert {read(writer(cut_out(blurred(), HARD))).format for writer in CODED.values()} == lossy
 
 
+BLEEDING = ("webp-50", "animated.avif", "10.avif-75", "heic-80", "jxl-80")
+"""Encoders of which some saturated colour over white or noise bleeds so far that it passes for
+content: such a file is sharpened and encoded again (see LIMITS)."""
 SWEEP = [
     pytest.param(name, below, marks=[] if below == "black" else pytest.mark.slow)
     for name in CODED
-    if name != "jxl-80"  # see LIMITS
     for below in ("black", "white", "noise")
+    if name not in BLEEDING or (below == "black" and name != "jxl-80")
 ]
 
 
