@@ -17,6 +17,7 @@ SOURCES = {
     "sharpend.model._packing": "sharpend/model/_packing.c",
     "sharpend.imaging._backprojection": "sharpend/imaging/_backprojection.c",
     "sharpend.imaging.containers._jpegscan": "sharpend/imaging/containers/_jpegscan.c",
+    "sharpend.imaging.containers._lzwwalk": "sharpend/imaging/containers/_lzwwalk.c",
 }
 EXTENSIONS = [
     Extension(

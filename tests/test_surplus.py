@@ -322,3 +322,23 @@ def test_lzw_tables_of_any_length_are_counted(number: int) -> None:
     data = bytes(imagecodecs.lzw_encode(values.tobytes()))
     assert lzw.held(data, values.size) == (values.size, 0, False)
     assert lzw.held(data + HIDDEN, values.size - 7).surplus == len(HIDDEN) + 7
+
+
+@pytest.mark.skipif(lzw.COMPILED is None, reason="no C compiler at installation")
+@pytest.mark.parametrize("number", range(30))
+def test_compiled_lzw_counts_as_the_slower_code(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In whole, damaged and meaningless streams, of values of 2 to 8 bits, in either order."""
+    rng = np.random.default_rng(number)
+    values = np.repeat(rng.integers(0, 2 + number, 5000), rng.integers(1, 9)).astype(np.uint8)
+    data = bytes(imagecodecs.lzw_encode(values.tobytes()))
+    damaged = bytearray(data)
+    damaged[int(rng.integers(0, len(data)))] ^= 16
+    for each in (data, data[:-3], data + HIDDEN, bytes(damaged), rng.bytes(6000), bytes(900)):
+        for bits, is_tiff in ((8, True), (2 + number % 7, False)):
+            wanted, padded = values.size - number, values.size + number
+            quick = lzw.held(each, wanted, padded, bits=bits, is_tiff=is_tiff)
+            with monkeypatch.context() as patch:
+                patch.setattr(lzw, "COMPILED", None)
+                assert lzw.held(each, wanted, padded, bits=bits, is_tiff=is_tiff) == quick

@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from sharpend.imaging.depth import white
 from sharpend.model.cues import LUMA, RINGS
@@ -49,21 +50,24 @@ def spectrum(pixels: NDArray[Depth], visible: NDArray[np.bool_] | None = None) -
     weights = np.array(LUMA if tiles.shape[3] > 1 else (1.0,), np.float32) / white(pixels.dtype)
     luma = np.ascontiguousarray(tiles, np.float32) @ weights
     luma -= luma.mean(axis=(1, 2), keepdims=True)
-    power = np.abs(np.fft.rfft2(luma * _window())) ** 2
-    mean = power.mean(axis=0, dtype=np.float64) / np.square(_window(), dtype=np.float64).sum()
+    found = torch.fft.rfft2(torch.from_numpy(luma * _window()))  # numpy's takes four times as long
+    mean = found.abs().square_().mean(dim=0, dtype=torch.float64).numpy()
+    mean /= np.square(_window(), dtype=np.float64).sum()
     return tuple((_rings() @ mean.ravel()).tolist())
 
 
 def _tiles(pixels: NDArray[Depth], visible: NDArray[np.bool_] | None) -> NDArray[Depth]:
     """Cut tiles, evenly spread: N x TILE_PX x TILE_PX x C; a smaller image repeats its edge."""
-    shown = np.ones(pixels.shape[:2], np.bool_) if visible is None else visible
     below, beside = (max(0, TILE_PX - size) for size in pixels.shape[:2])
     if below or beside:
         pixels = np.pad(pixels, ((0, below), (0, beside), (0, 0)), mode="edge")
-        shown = np.pad(shown, ((0, below), (0, beside)), mode="edge")
-    in_tiles, seen = _cut(pixels), _cut(shown[:, :, None])
-    whole, partly = seen.all(axis=(2, 3, 4)), seen.any(axis=(2, 3, 4))
-    rows, columns = np.nonzero(whole if whole.any() else partly)
+    in_tiles = _cut(pixels)
+    if visible is None:
+        rows, columns = np.indices(in_tiles.shape[:2]).reshape(2, -1)
+    else:
+        seen = _cut(np.pad(visible, ((0, below), (0, beside)), mode="edge")[:, :, None])
+        whole, partly = seen.all(axis=(2, 3, 4)), seen.any(axis=(2, 3, 4))
+        rows, columns = np.nonzero(whole if whole.any() else partly)
     chosen = np.linspace(0, len(rows) - 1, min(len(rows), MOST_TILES)).round().astype(int)
     tiles: NDArray[Depth] = in_tiles[rows[chosen], columns[chosen]]
     return tiles

@@ -1,7 +1,8 @@
 """LZW streams of TIFF and GIF: count the values that they hold, and find their end.
 
-Codes tell the lengths of what they stand for, so nothing is decoded. Says nothing about a damaged
-stream, which decoders judge.
+Codes tell the lengths of what they stand for, so nothing is decoded. Compiled code (`_lzwwalk.c`)
+walks through them, where a C compiler was at installation, and slower code otherwise. Says nothing
+about a damaged stream, which decoders judge.
 
 Source: TIFF 6.0 section 13; GIF89a specification, appendix F.
 """
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sharpend.imaging.compiled import compiled
 from sharpend.imaging.containers.surplus import Held, count
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ _FEW = 512
 """Codes that are read at first; where no clear code is among them, as many as make a table."""
 _OLD_START = b"\0\1"
 """A clear code with its lowest bit first, as early TIFFs have it."""
+COMPILED = compiled("sharpend.imaging.containers._lzwwalk")
 
 
 def held(data: bytes, wanted: int, padded: int = 0, *, bits: int = 8, is_tiff: bool = True) -> Held:
@@ -38,8 +41,30 @@ def held(data: bytes, wanted: int, padded: int = 0, *, bits: int = 8, is_tiff: b
         bits: of a value: 8 but for the small palettes of GIFs.
         is_tiff: as in TIFF, and not as in GIF.
     """
-    stream = _Stream(data, bits, is_tiff=is_tiff and not data.startswith(_OLD_START))
-    most, at, full_at, decoded = max(wanted, padded), 0, 0, 0
+    is_tiff = is_tiff and not data.startswith(_OLD_START)
+    most, walk = max(wanted, padded), _walk if COMPILED is None else COMPILED.walk
+    decoded, full_at, end = walk(data, most, bits, is_tiff)
+    if decoded < wanted:
+        return Held(decoded, 0)
+    if end < 0:
+        return Held(decoded, count(data[-(-full_at // 8) :]))
+    return Held(decoded, max(0, decoded - most) + count(data[-(-end // 8) :]))
+
+
+def _walk(
+    data: bytes,
+    most: int,
+    bits: int,
+    is_tiff: bool,  # noqa: FBT001 - as the compiled one
+) -> tuple[int, int, int]:
+    """Count the values of a stream, as `_lzwwalk.c` does.
+
+    Returns:
+        The values, the bit behind the code with which there are `most`, and the bit behind the end
+        code, -1 where there is none.
+    """
+    stream = _Stream(data, bits, is_tiff=is_tiff)
+    at, full_at, decoded = 0, 0, 0
     entries: Numbers | None = None
     while at < stream.size:
         codes, starts = stream.read(at, is_first=entries is None)
@@ -54,11 +79,11 @@ def held(data: bytes, wanted: int, padded: int = 0, *, bits: int = 8, is_tiff: b
         if len(lengths) < len(run) or (not is_marked and len(codes) < _TABLE):
             break  # a code that stands for nothing, or no more codes
         if is_marked and codes[-1] == stream.end:
-            behind = count(data[-(-int(starts[-1]) // 8) :])
-            return Held(decoded, max(0, decoded - most) + behind if decoded >= wanted else 0)
+            return decoded, full_at, int(starts[-1])
         if is_marked:
             at, entries = int(starts[-1]), None
-    return Held(decoded, count(data[-(-full_at // 8) :]) if decoded >= wanted else 0)
+            full_at = at if decoded < most else full_at
+    return decoded, full_at, -1
 
 
 class _Stream:

@@ -32,8 +32,6 @@ _PACKBITS, _NO_OPERATION = 32773, 128
 _LOWEST_FIRST = 2
 """FillOrder: the order of bits within a byte."""
 _PLANES = 2
-_LZW_END_BYTES = 3
-"""The most that an end code and what pads it take."""
 _DEFLATES = frozenset({8, 32946})
 _TOLD = _DEFLATES | {_PACKBITS, 50000}
 """Compressions whose decoder tells of surplus, or whose streams end with a checksum of the rows."""
@@ -164,15 +162,6 @@ def _sizes(page: tifffile.TiffPage) -> Iterator[tuple[int, int]]:
         yield (last if (number + 1) % count == 0 else full), full
 
 
-def _of_lzw(packed: bytes, wanted: int, padded: int) -> Held:
-    """Count what an LZW stream holds; most need their last three bytes for the wanted rows.
-
-    Where they do not, there is more than an end code: at least two bytes, or an even length.
-    """
-    rows = len(imagecodecs.lzw_decode(packed[:-_LZW_END_BYTES], out=padded + 1))
-    return Held(rows, 0) if rows < wanted else lzw.held(packed, wanted, padded)
-
-
 def _of_zstandard(packed: bytes, _wanted: int, padded: int) -> Held:
     end = surplus.end_of_zstandard(packed)
     rows = bytes(imagecodecs.zstd_decode(packed[:end], out=padded + LARGEST))
@@ -180,7 +169,7 @@ def _of_zstandard(packed: bytes, _wanted: int, padded: int) -> Held:
 
 
 _COUNTING: Mapping[int, Callable[[bytes, int, int], Held]] = {
-    5: _of_lzw,
+    5: lzw.held,
     8: lambda packed, _, padded: surplus.of_zlib([packed], padded),
     32946: lambda packed, _, padded: surplus.of_zlib([packed], padded),
     _PACKBITS: surplus.of_packbits,
