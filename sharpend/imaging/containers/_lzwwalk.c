@@ -19,7 +19,7 @@ typedef struct {
 typedef struct {
     int64_t decoded; /* values */
     int64_t full;    /* the bit behind the code with which there are enough */
-    int64_t end;     /* the bit behind the end code, -1 where there is none */
+    int64_t end;     /* the bit behind the end code; -1 without one, -2 at a code for nothing */
 } Walked;
 
 static int32_t code_at(const Stream *stream, int64_t at, int width) {
@@ -47,8 +47,10 @@ static Walked walked(const Stream *stream, int bits, int64_t most) {
     int64_t at = 0;
     while (at + width <= stream->size) {
         const int32_t code = code_at(stream, at, width), index = code - first;
-        if (index >= position)
-            break; /* it stands for nothing */
+        if (index >= position) {
+            found.end = -2;
+            break;
+        }
         at += width;
         if (code == end) {
             found.end = at;

@@ -1,8 +1,8 @@
 """LZW streams of TIFF and GIF: count the values that they hold, and find their end.
 
 Codes tell the lengths of what they stand for, so nothing is decoded. Compiled code (`_lzwwalk.c`)
-walks through them, where a C compiler was at installation, and slower code otherwise. Says nothing
-about a damaged stream, which decoders judge.
+walks through them, where a C compiler was at installation, and slower code otherwise. Of a damaged
+stream it says only whether a code stands for nothing; decoders judge the rest.
 
 Source: TIFF 6.0 section 13; GIF89a specification, appendix F.
 """
@@ -28,7 +28,15 @@ _FEW = 512
 """Codes that are read at first; where no clear code is among them, as many as make a table."""
 _OLD_START = b"\0\1"
 """A clear code with its lowest bit first, as early TIFFs have it."""
+_FLAW = -2
 COMPILED = compiled("sharpend.imaging.containers._lzwwalk")
+
+
+def has_flaw(data: bytes, wanted: int) -> bool:
+    """Return whether a code of a TIFF's stream stands for nothing before it has enough values."""
+    walk = _walk if COMPILED is None else COMPILED.walk
+    decoded, _, end = walk(data, wanted, 8, not data.startswith(_OLD_START))
+    return bool(decoded < wanted and end == _FLAW)
 
 
 def held(data: bytes, wanted: int, padded: int = 0, *, bits: int = 8, is_tiff: bool = True) -> Held:
@@ -61,7 +69,7 @@ def _walk(
 
     Returns:
         The values, the bit behind the code with which there are `most`, and the bit behind the end
-        code, -1 where there is none.
+        code; in its place -1 where there is none, and -2 where a code stands for nothing.
     """
     stream = _Stream(data, bits, is_tiff=is_tiff)
     at, full_at, decoded = 0, 0, 0
@@ -76,8 +84,10 @@ def _walk(
             full_at = int(starts[min(int(np.searchsorted(ends, most)) + 1, len(lengths))])
         decoded += int(lengths.sum())
         at = int(starts[len(lengths)])
-        if len(lengths) < len(run) or (not is_marked and len(codes) < _TABLE):
-            break  # a code that stands for nothing, or no more codes
+        if len(lengths) < len(run):
+            return decoded, full_at, _FLAW
+        if not is_marked and len(codes) < _TABLE:
+            break
         if is_marked and codes[-1] == stream.end:
             return decoded, full_at, int(starts[-1])
         if is_marked:

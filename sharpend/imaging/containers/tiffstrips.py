@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_LZW = 5
 _PACKBITS, _NO_OPERATION = 32773, 128
 _LOWEST_FIRST = 2
 """FillOrder: the order of bits within a byte."""
@@ -85,7 +86,18 @@ def prepare() -> None:
     """Let tifffile decompress by these where its own decoders refuse a strip."""
     own: Any = tifffile.TIFF.DECOMPRESSORS
     patient = {kind: _patient(kind, own[kind], again) for kind, again in _AGAIN.items()}
-    tifffile.TIFF.DECOMPRESSORS = ChainMap(patient, own)
+    tifffile.TIFF.DECOMPRESSORS = ChainMap({**patient, _LZW: _unlzw}, own)
+
+
+def _unlzw(data: bytes, out: int) -> bytes:
+    """Decompress LZW.
+
+    imagecodecs reads memory that it has not set where the first code behind a clear code stands for
+    nothing, and the process may die of it.
+    """
+    if lzw.has_flaw(data, out):
+        raise ValueError("a code of its LZW stream stands for nothing")
+    return bytes(imagecodecs.lzw_decode(data, out=out))
 
 
 def _patient(
@@ -169,7 +181,7 @@ def _of_zstandard(packed: bytes, _wanted: int, padded: int) -> Held:
 
 
 _COUNTING: Mapping[int, Callable[[bytes, int, int], Held]] = {
-    5: lzw.held,
+    _LZW: lzw.held,
     8: lambda packed, _, padded: surplus.of_zlib([packed], padded),
     32946: lambda packed, _, padded: surplus.of_zlib([packed], padded),
     _PACKBITS: surplus.of_packbits,
