@@ -1,8 +1,7 @@
 """Work on the entries of a group side by side, where their place gains from it.
 
 In object storage a step then waits for one answer, not for each; so does an fsync of many folders.
-Refuses to begin a step before the
-one before it has ended for all.
+Refuses to begin a step before the one before it has ended for all.
 """
 
 from __future__ import annotations
