@@ -37,12 +37,11 @@ def spectrum(pixels: NDArray[Depth], visible: NDArray[np.bool_] | None = None) -
 
     Args:
         pixels: H x W x C uint8, uint16 or float32, C 1 (gray) or 3 (RGB), sRGB-encoded, any size.
-        visible: H x W, None where all is; tiles with hidden pixels do not count while there are
-            others, and those that are wholly hidden never.
+        visible: H x W, None where all is; tiles with hidden pixels do not count.
 
     Returns:
         RINGS powers of luma in [0, 1], the lowest frequency first: white noise has its variance in
-        each of them. All zero where nothing is visible.
+        each of them. All zero where no tile is visible as a whole.
     """
     tiles = _tiles(pixels, visible)
     if not len(tiles):
@@ -66,8 +65,7 @@ def _tiles(pixels: NDArray[Depth], visible: NDArray[np.bool_] | None) -> NDArray
         rows, columns = np.indices(in_tiles.shape[:2]).reshape(2, -1)
     else:
         seen = _cut(np.pad(visible, ((0, below), (0, beside)), mode="edge")[:, :, None])
-        whole, partly = seen.all(axis=(2, 3, 4)), seen.any(axis=(2, 3, 4))
-        rows, columns = np.nonzero(whole if whole.any() else partly)
+        rows, columns = np.nonzero(seen.all(axis=(2, 3, 4)))
     chosen = np.linspace(0, len(rows) - 1, min(len(rows), MOST_TILES)).round().astype(int)
     tiles: NDArray[Depth] = in_tiles[rows[chosen], columns[chosen]]
     return tiles
