@@ -26,8 +26,6 @@ _MOST_BITS = 12
 _TABLE = 1 << _MOST_BITS
 _FEW = 512
 """Codes that are read at first; where no clear code is among them, as many as make a table."""
-_OLD_START = b"\0\1"
-"""A clear code with its lowest bit first, as early TIFFs have it."""
 _FLAW = -2
 COMPILED = compiled("sharpend.imaging.containers._lzwwalk")
 
@@ -35,8 +33,13 @@ COMPILED = compiled("sharpend.imaging.containers._lzwwalk")
 def has_flaw(data: bytes, wanted: int) -> bool:
     """Return whether a code of a TIFF's stream stands for nothing before it has enough values."""
     walk = _walk if COMPILED is None else COMPILED.walk
-    decoded, _, end = walk(data, wanted, 8, not data.startswith(_OLD_START))
+    decoded, _, end = walk(data, wanted, 8, not _is_old(data))
     return bool(decoded < wanted and end == _FLAW)
+
+
+def _is_old(data: bytes) -> bool:
+    """Return whether the first code, which clears, has its lowest bit first, as in early TIFFs."""
+    return len(data) > 1 and data[0] == 0 and data[1] & 1 == 1
 
 
 def held(data: bytes, wanted: int, padded: int = 0, *, bits: int = 8, is_tiff: bool = True) -> Held:
@@ -49,7 +52,7 @@ def held(data: bytes, wanted: int, padded: int = 0, *, bits: int = 8, is_tiff: b
         bits: of a value: 8 but for the small palettes of GIFs.
         is_tiff: as in TIFF, and not as in GIF.
     """
-    is_tiff = is_tiff and not data.startswith(_OLD_START)
+    is_tiff = is_tiff and not _is_old(data)
     most, walk = max(wanted, padded), _walk if COMPILED is None else COMPILED.walk
     decoded, full_at, end = walk(data, most, bits, is_tiff)
     if decoded < wanted:
