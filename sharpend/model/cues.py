@@ -5,7 +5,7 @@ They are measured once, before the image is cut into tiles, so that every tile i
 Each band gives three values: the mean over the image, that of the most detailed tenth of its
 blocks, and that of the smoothest (the noise floor), because grain would otherwise count as
 sharpness. The power in rings of spatial frequency (`sharpend.model.spectrum`) tells kinds of blur
-apart.
+apart, that in sectors of rings motion, which blurs along one direction.
 """
 
 from __future__ import annotations
@@ -34,10 +34,14 @@ LUMA = (0.299, 0.587, 0.114)
 """Weights of the channels, of BT.601."""
 RINGS = 12
 """Rings of spatial frequency whose power is measured (`sharpend.model.spectrum`)."""
-MEASURED = RINGS + 3 * BANDS
-"""Numbers measured of an image: power of its rings, and three energies each of the whole, its
-structure and its floor."""
-CUES = 6 + RINGS - 1
+WIDE_RINGS = 4
+DIRECTIONS = 4
+"""Wide rings, and sectors of each: frequencies along rows, a diagonal, columns, a diagonal."""
+POWERS = RINGS + WIDE_RINGS * DIRECTIONS
+MEASURED = POWERS + 3 * BANDS
+"""Numbers measured of an image: power of its rings and sectors, and three energies each of the
+whole, its structure and its floor."""
+CUES = 6 + RINGS - 1 + (WIDE_RINGS - 1) * DIRECTIONS
 """Numbers that a model is given, made of the measured ones by `cues_of`."""
 FAINT = (0.4 / 255) ** 2
 """Energy that rounding to 8 bits leaves in any image; lower values are rounding noise."""
@@ -51,6 +55,10 @@ with. Patterns and drawings may lie beyond, where a model has learned nothing.""
 _FALLS = (2.06, 1.50, 1.29, 1.10, 0.95, 0.72, 0.49, 0.43, 0.67, 0.25, 0.12)
 _SPREADS = (0.81, 0.82, 0.77, 0.67, 0.65, 0.58, 0.49, 0.36, 0.67, 0.31, 0.22)
 """Mean and standard deviation of the fall of log power from ring to ring, in the photo mixture."""
+_SECTOR_SPREAD = 0.5
+"""Likewise of the difference between a sector's fall and the mean of all directions."""
+_MOST_BEYOND = 5.0
+"""Bound of that difference; motion by five pixels reaches it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +73,9 @@ class Cues:
     """Over the calmest tiles: what noise and compression leave there."""
     noise: tuple[float, ...] = (0.0,) * BANDS
     """Of each band by itself: the energy that FLOOR_SHARE of the tiles do not exceed."""
-    spectrum: tuple[float, ...] = (0.0,) * RINGS
-    """Power of each ring of spatial frequency, the lowest first."""
+    spectrum: tuple[float, ...] = (0.0,) * POWERS
+    """Power of each ring of spatial frequency, the lowest first, then of each sector of each wide
+    ring."""
     enlarged: bool | None = None
     """True if the image is exactly a bicubic enlargement by four; None if that was not tested."""
 
@@ -99,9 +108,10 @@ def cues_of(measured: Tensor) -> Tensor:
     Returns:
         B x CUES: logarithms of neighbouring bands' ratios over the whole image and over its
         structure less the noise floor, of the finest band's level, and of the floor's; then the
-        falls of log power from ring to ring.
+        falls of log power from ring to ring; then, for each direction, how much more than on the
+        mean of all directions it falls from wide ring to wide ring.
     """
-    power, energies = measured[:, :RINGS], measured[:, RINGS:]
+    rings, sectors, energies = measured.tensor_split((RINGS, POWERS), dim=1)
     whole, structure, floor = torch.log(_above_floor(energies) + FAINT).unbind(dim=1)
     bands = [
         whole[:, 0] - whole[:, 1] + 1,
@@ -112,7 +122,8 @@ def cues_of(measured: Tensor) -> Tensor:
         (floor[:, 0] + 12) / 3,
     ]
     least, most, *_ = _constants(measured.device, measured.dtype)
-    return torch.cat([torch.stack(bands, dim=1).clamp(least, most), _falls(power)], dim=1)
+    bounded = torch.stack(bands, dim=1).clamp(least, most)
+    return torch.cat([bounded, _falls(rings), _directions(sectors)], dim=1)
 
 
 def _above_floor(energies: Tensor) -> Tensor:
@@ -127,6 +138,37 @@ def _falls(power: Tensor) -> Tensor:
     falls = level[:, :-1] - level[:, 1:]
     *_, means, spreads = _constants(power.device, power.dtype)
     return ((falls - means) / spreads).clamp(*_STEEPNESS)
+
+
+def _directions(power: Tensor) -> Tensor:
+    """Falls of each direction less their mean: B x ((WIDE_RINGS - 1) * DIRECTIONS)."""
+    level = torch.log(power + FAINT_POWER).reshape(-1, WIDE_RINGS, DIRECTIONS)
+    falls = level[:, :-1] - level[:, 1:]
+    beyond = (falls - falls.mean(dim=2, keepdim=True)) / _SECTOR_SPREAD
+    return beyond.clamp(-_MOST_BEYOND, _MOST_BEYOND).flatten(1)
+
+
+def turned(measured: Tensor, turns: Tensor) -> Tensor:
+    """Return the numbers that turned images would have.
+
+    Args:
+        measured: B x MEASURED.
+        turns: B integers 0..7: quarter turns counter-clockwise, plus 4 where the result is then
+            flipped from left to right.
+    """
+    return measured.gather(1, _places_turned(turns.device)[turns])
+
+
+@cache
+def _places_turned(device: torch.device) -> Tensor:
+    """Place of each number of a turned image among those of the image: 8 x MEASURED."""
+    places = torch.arange(MEASURED).repeat(8, 1)
+    directions = torch.arange(DIRECTIONS)
+    for turn, row in enumerate(places):
+        way = -1 if turn >= 4 else 1  # noqa: PLR2004 - four turns, then the same flipped
+        order = (way * directions + turn % 2 * DIRECTIONS // 2) % DIRECTIONS
+        row[RINGS:POWERS] = row[RINGS:POWERS].view(WIDE_RINGS, DIRECTIONS)[:, order].flatten()
+    return places.to(device)
 
 
 @cache

@@ -1,9 +1,10 @@
-"""Power spectrum of an image: the mean power of its luma in rings of spatial frequency.
+"""Power spectrum of an image: the mean power of its luma in rings and sectors of frequency.
 
 A blur by optics, motion or enlarging takes away power by a law of its own above some frequency
 (its modulation transfer function), while the power of photographs falls evenly (Field 1987, J. Opt.
 Soc. Am. A 4:2379). So neighbouring rings tell kinds of softness apart that have the same band
-energies. Taken of a bounded number of tiles, evenly spread, so the cost does not grow with the
+energies. Motion takes power away in one direction alone, so wider rings are measured by direction,
+too. Taken of a bounded number of tiles, evenly spread, so the cost does not grow with the
 image.
 """
 
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 
 from sharpend.imaging.depth import white
-from sharpend.model.cues import LUMA, RINGS
+from sharpend.model.cues import DIRECTIONS, LUMA, POWERS, RINGS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,29 +31,32 @@ MOST_TILES = 512
 """Tiles that are transformed of a large image: half a megapixel."""
 LOWEST, HIGHEST = 0.03, 0.70
 """Outer edges of the rings, cycles per pixel; the corner of the spectrum lies at 0.71."""
+WIDE_EDGES = (0.05, 0.12, 0.20, 0.30, 0.50)
+"""Edges of the rings that are divided into sectors: two hold the first zero of a motion by five
+pixels and its side lobes."""
 
 
 def spectrum(pixels: NDArray[Depth], visible: NDArray[np.bool_] | None = None) -> tuple[float, ...]:
-    """Compute the mean power of each ring.
+    """Compute the mean power of each ring, and of each sector of each wide ring.
 
     Args:
         pixels: H x W x C uint8, uint16 or float32, C 1 (gray) or 3 (RGB), sRGB-encoded, any size.
         visible: H x W, None where all is; tiles with hidden pixels do not count.
 
     Returns:
-        RINGS powers of luma in [0, 1], the lowest frequency first: white noise has its variance in
+        POWERS powers of luma in [0, 1], the lowest frequency first: white noise has its variance in
         each of them. All zero where no tile is visible as a whole.
     """
     tiles = _tiles(pixels, visible)
     if not len(tiles):
-        return (0.0,) * RINGS
+        return (0.0,) * POWERS
     weights = np.array(LUMA if tiles.shape[3] > 1 else (1.0,), np.float32) / white(pixels.dtype)
     luma = np.ascontiguousarray(tiles, np.float32) @ weights
     luma -= luma.mean(axis=(1, 2), keepdims=True)
     found = torch.fft.rfft2(torch.from_numpy(luma * _window()))  # numpy's takes four times as long
     mean = found.abs().square_().mean(dim=0, dtype=torch.float64).numpy()
     mean /= np.square(_window(), dtype=np.float64).sum()
-    return tuple((_rings() @ mean.ravel()).tolist())
+    return tuple((_parts() @ mean.ravel()).tolist())
 
 
 def _tiles(pixels: NDArray[Depth], visible: NDArray[np.bool_] | None) -> NDArray[Depth]:
@@ -87,14 +91,18 @@ def _window() -> Floats:
 
 
 @cache
-def _rings() -> NDArray[np.float64]:
-    """Weights of each value of `rfft2` in the mean of each ring: RINGS x (rows * columns)."""
+def _parts() -> NDArray[np.float64]:
+    """Weights of each value of `rfft2` in the mean of each part: POWERS x (rows * columns)."""
     down, across = np.fft.fftfreq(TILE_PX)[:, None], np.fft.rfftfreq(TILE_PX)[None]
     frequency = np.hypot(down, across)
-    edges = np.linspace(LOWEST, HIGHEST, RINGS + 1)
-    ring = np.digitize(frequency, edges) - 1
+    ring = np.digitize(frequency, np.linspace(LOWEST, HIGHEST, RINGS + 1)) - 1
+    wide_ring = np.digitize(frequency, WIDE_EDGES) - 1
+    angle = np.arctan2(down + 0 * across, across + 0 * down)  # a line at pi / 2 is one at -pi / 2
+    direction = np.rint(angle / (np.pi / DIRECTIONS)).astype(int) % DIRECTIONS
+    parts = [ring == number for number in range(RINGS)]
+    for number in range(len(WIDE_EDGES) - 1):
+        parts += [(wide_ring == number) & (direction == each) for each in range(DIRECTIONS)]
     counted = np.full(frequency.shape, 2.0)  # rfft2 leaves out the mirrored half
     counted[:, [0, -1]] = 1.0
-    weights = np.stack([(ring == number) * counted for number in range(RINGS)]).reshape(RINGS, -1)
-    weights /= weights.sum(axis=1, keepdims=True)
-    return np.asarray(weights)
+    weights = (np.stack(parts) * counted).reshape(POWERS, -1)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))

@@ -12,6 +12,7 @@ import numpy as np
 
 from sharpend.imaging.filters import KERNELS
 from trainer.degradations import blur, camera
+from trainer.degradations.drawing import drawing
 from trainer.degradations.mixture import (
     UNTOUCHED,
     Degradation,
@@ -37,6 +38,8 @@ _PROCESSED_SHARES = (0.1, 0.3, 0.4, 0.2)
 """Softening before an image is sharpened, by a mask or a network."""
 _MORE_PASSES_SHARES = (0.12, 0.04, 0.22, 0.24, 0.11, 0.06, 0.03, 0.18)
 """Shares with half as many outputs of networks again."""
+_SLIGHT_SHARES = (0.12, 0.04, 0.21, 0.22, 0.12, 0.10, 0.04, 0.15)
+"""Shares with more motion and fewer resized images."""
 _EXACT_FACTORS = (1.5, 2.0, 3.0, 4.0)
 
 _USE = """\
@@ -69,12 +72,17 @@ class PhotoMixture:
         exact: share of resizing by one of the exact factors, of all resizing.
         twice: share of the outputs of a network that went through it twice.
         least_noise: lowest sigma of sensor noise, levels of 255.
+        slight: share of the optical kinds that are slight, and followed by no further step. Such
+            images look sharp, and can be restored best.
+        drawn: share of originals that are replaced by a drawing, or have one on them.
     """
 
     shares: tuple[float, ...] = _SHARES
     exact: float = 0.5
     twice: float = 0.5
     least_noise: float = 0.7
+    slight: float = 0.0
+    drawn: float = 0.0
 
     def __call__(
         self, pixels: Pixels, generator: np.random.Generator, sharpen: Sharpen | None = None
@@ -87,7 +95,11 @@ class PhotoMixture:
             sharpen: a model that makes the kind "second-pass"; without one, that share is
                 "sharpened".
         """
+        if self.drawn and chance(generator, self.drawn):
+            pixels = drawing(pixels, generator)
         kind = KINDS[generator.choice(len(KINDS), p=self.shares)]
+        if self.slight and kind in _SLIGHT and chance(generator, self.slight):
+            return Degraded(kind, _SLIGHT[kind](pixels, generator), pixels)
         if kind == SECOND_PASS and sharpen is not None:
             return self._second_pass(pixels, generator, sharpen)
         if kind in _PROCESSED:
@@ -193,6 +205,16 @@ _SOFTENERS: Mapping[str, Callable[[Pixels, np.random.Generator], Pixels]] = {
 }
 
 
+_SLIGHT: Mapping[str, Callable[[Pixels, np.random.Generator], Pixels]] = {
+    "gaussian": lambda pixels, generator: blur.gaussian(pixels, generator.uniform(0.35, 1.2)),
+    "defocus": lambda pixels, generator: blur.defocus(pixels, generator.uniform(0.8, 2.0)),
+    "motion": lambda pixels, generator: blur.motion(
+        pixels, generator.uniform(2, 6), generator.uniform(0, np.pi)
+    ),
+}
+"""The optical kinds, slight."""
+
+
 def _without_sharpened() -> tuple[float, ...]:
     """Shares without images that are sharpened already; the others grow in proportion."""
     kept = [0.0 if kind in _PROCESSED else each for kind, each in zip(KINDS, _SHARES, strict=True)]
@@ -203,6 +225,11 @@ photo = PhotoMixture()
 PHOTO = Degradation(photo, _USE, _LIMITS)
 PHOTO_MORE_PASSES = Degradation(
     PhotoMixture(shares=_MORE_PASSES_SHARES, twice=0.6, least_noise=0.35), _USE, _LIMITS
+)
+PHOTO_SLIGHT = Degradation(
+    PhotoMixture(shares=_SLIGHT_SHARES, twice=0.6, least_noise=0.35, slight=0.45, drawn=0.06),
+    _USE,
+    _LIMITS,
 )
 PHOTO_DRAWN_FACTORS = Degradation(PhotoMixture(exact=0), _USE, _LIMITS)
 PHOTO_UNSHARPENED = Degradation(PhotoMixture(shares=_without_sharpened()), _USE, _LIMITS)

@@ -106,6 +106,9 @@ def _hold_scales_of_blocks(network: nn.Module) -> None:
 def begin_with(network: nn.Module, given: Mapping[str, Tensor], *, tail: float = 1.0) -> None:
     """Copy those tensors of another network that exist here in the same shape.
 
+    A layer that takes more cues here takes the first ones as there; the weights of further ones
+    begin at zero.
+
     Args:
         network: as `build` made it, not training yet.
         given: the other network's tensors by name.
@@ -118,11 +121,19 @@ def begin_with(network: nn.Module, given: Mapping[str, Tensor], *, tail: float =
         name.replace("parametrizations.weight.original", "weight"): value
         for name, value in network.state_dict().items()
     }
-    fitting = {n: v for n, v in given.items() if n in own and own[n].shape == v.shape}
+    known = {n: _with_inputs_of(own[n], v) for n, v in given.items() if n in own}
+    fitting = {n: v for n, v in known.items() if own[n].shape == v.shape}
     if not fitting:
         raise UsageError("network.start: none of its tensors fits this network")
     for name, value in fitting.items():
         own[name].copy_(value * tail if name.startswith("tail.") else value)
+
+
+def _with_inputs_of(own: Tensor, given: Tensor) -> Tensor:
+    """Weights of a fully connected layer with zeros for inputs that only `own` has."""
+    further = own.shape[-1] - given.shape[-1]
+    fits = own.dim() == given.dim() == 2 and len(own) == len(given) and further > 0  # noqa: PLR2004
+    return nn.functional.pad(given, (0, further)) if fits else given
 
 
 @torch.no_grad()

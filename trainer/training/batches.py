@@ -5,13 +5,14 @@ Degradation works on the whole image; crops are then cut from every layer at one
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from sharpend.errors import UsageError
+from sharpend.model.cues import turned
 from sharpend.model.networks import GRID_PX
 from trainer.degradations.mixture import UNTOUCHED
 
@@ -153,7 +154,11 @@ def cut_batch(examples: Sequence[Example], places: Sequence[Place], *, size: int
         cut(example, top=place.top, left=place.left, size=size, turn=place.turn)
         for example, place in zip(chosen, places, strict=True)
     ]
-    return Batch.of(crops, chosen)
+    batch = Batch.of(crops, chosen)
+    if batch.measured is None:
+        return batch
+    turns = torch.tensor([place.turn for place in places])
+    return replace(batch, measured=turned(batch.measured, turns))
 
 
 def _on_grid(generator: np.random.Generator, last: int) -> int:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from sharpend.model.cues import turned
 from trainer.training.batches import Batch, Place, cut_batch, random_places, shares_of
 from trainer.training.progress import print_values
 
@@ -96,7 +97,7 @@ class Resident:
             return taken.permute(0, 3, 1, 2).float().div_(255)
 
         degraded, target, *taught = map(crops, self._layers)
-        measured = None if self._measured is None else self._measured[index]
+        measured = None if self._measured is None else turned(self._measured[index], turn)
         return Batch(degraded, target, taught[0] if taught else None, measured)
 
     def _sent(self, numbers: Tensor) -> Tensor:
