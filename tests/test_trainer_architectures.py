@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sharpend.errors import UnavailableError, UsageError
-from sharpend.model.cues import MEASURED, cues_of
+from sharpend.model.cues import CUES, MEASURED, cues_of
 from sharpend.model.networks import StudentNet
 from sharpend.model.weights import Card, save_network
 from trainer.training.architectures import Branches, begin_with, build, folded
@@ -110,3 +110,19 @@ def test_a_run_can_begin_with_other_weights(tmp_path: Path) -> None:
         begin_with(build(NetworkConfig("report-student", 4)), tensors)
     with pytest.raises(UnavailableError):
         start_tensors(str(tmp_path / "none.safetensors"))
+
+
+def test_weights_of_fewer_cues_begin_a_network_of_more() -> None:
+    """The weights of further cues begin at zero, so the network begins as the other one was."""
+    torch.manual_seed(0)
+    network = build(NetworkConfig("student", 8, 1, cued=True))
+    given = {name: torch.rand_like(value) for name, value in network.state_dict().items()}
+    fewer = {
+        name: value[:, :-5] if value.shape[-1:] == (CUES,) else value
+        for name, value in given.items()
+    }
+    assert sum(value.shape[-1:] == (CUES - 5,) for value in fewer.values()) == 2
+    begin_with(network, fewer)
+    for name, value in network.state_dict().items():
+        assert torch.equal(value[..., : fewer[name].shape[-1]], fewer[name])
+        assert not value[..., fewer[name].shape[-1] :].any()

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from sharpend.errors import ImageRefusedError, InputMissingError, UsageError
+from sharpend.model.cues import MEASURED, turned
 from trainer.degradations.reduction import get_transform
-from trainer.training.batches import centre_batch, cut_batch, random_places, shares_of
+from trainer.training.batches import Place, centre_batch, cut_batch, random_places, shares_of
 from trainer.training.crops import Resident
 from trainer.training.dataset import (
     Example,
@@ -209,7 +210,7 @@ def test_crops_cut_on_a_device_are_the_same(*, labelled: bool) -> None:
         replace(
             example(20, seed),
             taught=example(20, seed).taught if labelled else None,
-            measured=np.full(9, seed, np.float32),
+            measured=np.random.default_rng(seed).random(MEASURED).astype(np.float32),
         )
         for seed in range(5)
     ]
@@ -224,6 +225,17 @@ def test_crops_cut_on_a_device_are_the_same(*, labelled: bool) -> None:
     on_device = Resident(examples, torch.device("cpu")).cut(places, size=8)
     both = zip(on_device.layers(), cut_batch(examples, places, size=8).layers(), strict=True)
     assert all(torch.equal(one, other) for one, other in both)
+
+
+def test_crops_have_the_numbers_of_their_orientation() -> None:
+    """Of a turned crop the power by direction is turned, too."""
+    measured = np.random.default_rng(0).random(MEASURED).astype(np.float32)
+    examples = [replace(example(20, 0), measured=measured)]
+    batch = cut_batch(examples, [Place(0, 0, 0, turn) for turn in range(8)], size=8)
+    assert batch.measured is not None
+    expected = turned(torch.from_numpy(measured).repeat(8, 1), torch.arange(8))
+    assert torch.equal(batch.measured, expected)
+    assert not torch.equal(batch.measured[0], batch.measured[1])
 
 
 def test_validation_crops_are_the_middle_on_the_grid() -> None:

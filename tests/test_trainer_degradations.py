@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -19,6 +20,7 @@ from sharpend.model.measuring import measure
 from sharpend.model.networks import StudentNet
 from sharpend.model.weights import REDUCTION, Card, Weights
 from trainer.degradations import blur, camera, photo, reduction
+from trainer.degradations.drawing import drawing
 from trainer.degradations.mixture import Degradation, Degraded, residual_target
 from trainer.degradations.registry import DEGRADATIONS
 from trainer.publishing.model_card import model_card
@@ -178,6 +180,32 @@ def test_a_second_pass_is_to_restore_what_the_first_one_left() -> None:
     assert 0.06 * 150 < len(passed) < 0.18 * 150
     assert min(differences) == 0  # where nothing else was done to the image
     assert all(not np.array_equal(one.input, one.target) for one in passed)
+
+
+def test_slight_blurs_are_followed_by_no_further_step() -> None:
+    """Of each optical kind some images are slight and clean; their target is the original."""
+    mixture = photo.PHOTO_SLIGHT.mixture
+    assert isinstance(mixture, photo.PhotoMixture)
+    slight = replace(mixture, drawn=0.0)
+    seen = [slight(part(), chance(seed), lambda soft: soft) for seed in range(300)]
+    optical = [one for one in seen if one.kind in ("gaussian", "defocus", "motion")]
+    clean = [one for one in optical if np.array_equal(one.target, part())]
+    assert 0.3 < len(clean) / len(optical) < 0.65
+    assert {one.kind for one in clean} == {"gaussian", "defocus", "motion"}
+
+
+def test_drawings_are_seeded_and_stand_on_sheets_or_images() -> None:
+    """Each has text at least, and some leave the image visible around it."""
+    made = [drawing(photograph(), chance(seed)) for seed in range(40)]
+    assert all(np.array_equal(one, drawing(photograph(), chance(n))) for n, one in enumerate(made))
+    assert all(one.shape == photograph().shape for one in made)
+    assert all(len(np.unique(one.reshape(-1, 3), axis=0)) > 1 for one in made)
+    kept = [float((one == photograph()).all(axis=2).mean()) for one in made]
+    assert 4 <= sum(share > 0.3 for share in kept) <= 24
+    drawn = replace(photo.photo, drawn=1.0)
+    assert not np.array_equal(
+        drawn(part(), chance(3)).target, photo.photo(part(), chance(3)).target
+    )
 
 
 def test_the_ablation_draws_no_sharpened_image() -> None:

@@ -38,7 +38,7 @@ _PROCESSED_SHARES = (0.1, 0.3, 0.4, 0.2)
 """Softening before an image is sharpened, by a mask or a network."""
 _MORE_PASSES_SHARES = (0.12, 0.04, 0.22, 0.24, 0.11, 0.06, 0.03, 0.18)
 """Shares with half as many outputs of networks again."""
-_SLIGHT_SHARES = (0.12, 0.04, 0.21, 0.22, 0.12, 0.10, 0.04, 0.15)
+_SLIGHT_SHARES = (0.12, 0.04, 0.22, 0.20, 0.10, 0.16, 0.03, 0.13)
 """Shares with more motion and fewer resized images."""
 _EXACT_FACTORS = (1.5, 2.0, 3.0, 4.0)
 
@@ -227,7 +227,7 @@ PHOTO_MORE_PASSES = Degradation(
     PhotoMixture(shares=_MORE_PASSES_SHARES, twice=0.6, least_noise=0.35), _USE, _LIMITS
 )
 PHOTO_SLIGHT = Degradation(
-    PhotoMixture(shares=_SLIGHT_SHARES, twice=0.6, least_noise=0.35, slight=0.45, drawn=0.06),
+    PhotoMixture(shares=_SLIGHT_SHARES, twice=0.6, least_noise=0.35, slight=0.25, drawn=0.06),
     _USE,
     _LIMITS,
 )
