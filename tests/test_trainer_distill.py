@@ -323,6 +323,7 @@ def test_each_term_counts_as_weighted() -> None:
     assert loss(target_log_mse=2.0) == pytest.approx(2 * np.log10(0.04 + LEAST_MSE))
     assert loss(teacher_l1=2.0) == pytest.approx(0.2)
     assert loss(teacher_mse=3.0) == pytest.approx(0.03)
+    assert loss(teacher_log_mse=2.0) == pytest.approx(2 * np.log10(0.01 + LEAST_MSE))
     assert loss(target_l1=2.0, teacher_mse=3.0) == pytest.approx(0.43)
     same = LossWeights(target_ssim=1.0, teacher_ssim=1.0, target_fft=1.0)
     assert training_loss(output, output, output, same).item() == pytest.approx(0, abs=1e-5)

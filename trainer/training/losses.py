@@ -6,7 +6,7 @@ term are about 1e-3 for MSE, 2e-2 for L1 and FFT, 5e-2 to 2e-1 for 1 - SSIM, -3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import torch
@@ -48,12 +48,14 @@ class LossWeights:
     """Mean squared difference to the teacher's image: the report's first term."""
     teacher_ssim: float = 0.0
     """1 - SSIM to the teacher's image: the report's second term."""
+    teacher_log_mse: float = 0.0
+    """As `target_log_mse`, of the difference to the teacher's image."""
 
     @property
     def needs_teacher(self) -> bool:
         """True if a term compares with the teacher."""
-        terms = (self.teacher_l1, self.teacher_charbonnier, self.teacher_mse, self.teacher_ssim)
-        return max(terms) > 0
+        names = (one.name for one in fields(self))
+        return any(getattr(self, name) for name in names if name.startswith("teacher_"))
 
 
 def training_loss(
@@ -84,6 +86,7 @@ def training_loss(
         (weights.teacher_charbonnier, charbonnier, taught),
         (weights.teacher_mse, squared, taught),
         (weights.teacher_ssim, structural, taught),
+        (weights.teacher_log_mse, log_squared, taught),
     ]
     loss = output.new_zeros(())
     for weight, term, reference in terms:
