@@ -40,6 +40,7 @@ _MORE_PASSES_SHARES = (0.12, 0.04, 0.22, 0.24, 0.11, 0.06, 0.03, 0.18)
 """Shares with half as many outputs of networks again."""
 _SLIGHT_SHARES = (0.12, 0.04, 0.22, 0.20, 0.10, 0.16, 0.03, 0.13)
 """Shares with more motion and fewer resized images."""
+_MOTION_SHARES = (0.12, 0.04, 0.18, 0.17, 0.09, 0.25, 0.03, 0.12)
 _EXACT_FACTORS = (1.5, 2.0, 3.0, 4.0)
 
 _USE = """\
@@ -228,6 +229,11 @@ PHOTO_MORE_PASSES = Degradation(
 )
 PHOTO_SLIGHT = Degradation(
     PhotoMixture(shares=_SLIGHT_SHARES, twice=0.6, least_noise=0.35, slight=0.25, drawn=0.06),
+    _USE,
+    _LIMITS,
+)
+PHOTO_MOTION = Degradation(
+    PhotoMixture(shares=_MOTION_SHARES, twice=0.6, least_noise=0.35, slight=0.35, drawn=0.05),
     _USE,
     _LIMITS,
 )

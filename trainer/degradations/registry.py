@@ -15,6 +15,7 @@ from trainer.degradations.photo import (
     PHOTO,
     PHOTO_DRAWN_FACTORS,
     PHOTO_MORE_PASSES,
+    PHOTO_MOTION,
     PHOTO_SLIGHT,
     PHOTO_UNSHARPENED,
 )
@@ -30,12 +31,14 @@ DEGRADATIONS: Mapping[str, Degradation] = {
     "photo": PHOTO,
     "photo-more-passes": PHOTO_MORE_PASSES,
     "photo-slight": PHOTO_SLIGHT,
+    "photo-motion": PHOTO_MOTION,
     "photo-drawn-factors": PHOTO_DRAWN_FACTORS,
     "photo-unsharpened": PHOTO_UNSHARPENED,
 }
 """Every degradation by its name: the report's, and photographs of any softness.
 
 "photo-more-passes" has more outputs of networks and fainter noise than "photo", "photo-slight" more
-slight blurs and motion, and drawings. The last two lack a part of "photo", for the ablation:
-resizing by exactly 1.5, 2, 3 and 4, and images that are sharpened already.
+slight blurs and motion, and drawings, "photo-motion" more of both again. The last two lack a part
+of "photo", for the ablation: resizing by exactly 1.5, 2, 3 and 4, and images that are sharpened
+already.
 """
