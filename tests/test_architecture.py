@@ -54,9 +54,10 @@ PACKAGES = {
     " containers.apng containers.png"
     " containers.vp8 containers.riff containers.webp"
     " containers.isobmff containers.isotracks containers.items containers.geometry"
-    " containers.itemdata containers.codedunits containers.leftout containers.avifdeep"
+    " containers.itemflags containers.itemsupport containers.itemdata containers.codedunits"
+    " containers.overlays containers.leftout containers.avifdeep"
     " containers.avif containers.heic"
-    " containers.jxlheader containers.jxlframes containers.jxl"
+    " containers.jxlheader containers.jxlframes containers.jxljpeg containers.jxl"
     " containers.gifblocks containers.gif containers.bmpheader containers.bmp containers.pnm"
     " containers.tifftags containers.tiffpages containers.tiffpage containers.tiffcarried"
     " containers.tiffcoding containers.tiffsamples containers.tiffstack containers.tiffstrips"
@@ -99,6 +100,7 @@ IMPORTERS = {
         "sharpend.imaging.containers.jpeg",
         "sharpend.imaging.containers.jpegpixels",
         "sharpend.imaging.containers.jxl",
+        "sharpend.imaging.containers.jxljpeg",
         "sharpend.imaging.containers.jxlframes",
         "sharpend.imaging.containers.png",
         "sharpend.imaging.containers.pngpixels",

@@ -80,8 +80,10 @@ class FilledFrame:
         """Leave the ring of the input's own lossy coding as it is, where the subject is flat.
 
         Within RING_PX of a hidden place, up to RING_LEVELS are taken from what was added: all of
-        them where nothing is added beyond, none where CALM_LEVELS are. Detail keeps the rest, and
-        a subject that is nowhere further from a hidden place keeps all, as nothing tells a ring.
+        them where nothing is added beyond, none where CALM_LEVELS are. Beyond is twice as far,
+        where the subject is: colours of halved resolution and the filters of JPEG XL bleed past
+        RING_PX, and what is added to that is no content. Detail keeps the rest, and a subject
+        that is nowhere further from a hidden place keeps all, as nothing tells a ring.
 
         Args:
             sharpened: H x W x C, the shape and dtype of `pixels`.
@@ -91,7 +93,9 @@ class FilledFrame:
         near = _widened(~self.visible)
         if near.all():
             return sharpened
-        most = _ring_levels(self._added(sharpened), ~near) * (white(sharpened.dtype) / 255)
+        wider = _widened(near)
+        beyond = ~near if wider.all() else ~wider
+        most = _ring_levels(self._added(sharpened), beyond) * (white(sharpened.dtype) / 255)
         near &= most > 0
         kept, before = sharpened[near].astype(np.float32), self.pixels[near]
         kept -= (kept - before).clip(-most[near, np.newaxis], most[near, np.newaxis])

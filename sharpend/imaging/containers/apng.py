@@ -62,11 +62,6 @@ def frame_count(found: Parts) -> int:
     return _kinds(found).count(b"fcTL") + (b"fcTL" not in _before_pixels(found))
 
 
-def is_announced(found: Parts) -> bool:
-    """Return whether a PNG is an animation: else its further frames are there, and never shown."""
-    return b"acTL" in _before_pixels(found)
-
-
 def _kinds(found: Parts) -> list[bytes]:
     return [kind for kind, _ in found.sound()]
 

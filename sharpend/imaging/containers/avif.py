@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from sharpend.imaging.containers import avifdeep, isobmff, isotracks, pillow, trailers
+from sharpend.imaging.containers import avifdeep, isobmff, isotracks, itemsupport, pillow, trailers
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.geometry import check_square, crop_notes, crop_of, size_of
 from sharpend.imaging.containers.itemdata import metadata_of, notes_of, with_exif, without_exif
-from sharpend.imaging.containers.items import color_of, items_of, with_essential
+from sharpend.imaging.containers.itemflags import with_essential
+from sharpend.imaging.containers.items import color_of, items_of
 from sharpend.imaging.containers.leftout import left_out
 from sharpend.imaging.depth import white
 from sharpend.imaging.formats import Format
@@ -54,17 +55,16 @@ def _probe(reader: Reader) -> Header:
     """Read size, depth and colour of the primary image, and the depth of its alpha channel."""
     items = items_of(reader)
     image = items.image(items.primary)
+    itemsupport.check(items, b"av01", {b"grid"})
     codecs = _codecs(image)
-    if (kind := items.kind_of(items.primary)) in {b"iovl", b"iden"}:
-        raise unsupported(f"its image is made of others ({kind.decode()})")
-    if not codecs and kind not in {b"", b"av01", b"grid"}:
-        raise unsupported(f"its image is coded as {kind.decode('ascii', 'backslashreplace')}")
     if not codecs:
         raise damaged("its AVIF declares no image")
     check_square(image, "AVIF")
     height, width = size_of(image)
-    alpha = items.alpha()
-    deep = codecs if alpha is None else [*codecs, *_codecs(items.image(alpha))]
+    alphas = [items.image(number) for number in items.alphas()]
+    if any(size_of(alpha) != (height, width) for alpha in alphas[:1] if len(alphas) == 1):
+        raise unsupported("its alpha channel has another size than its image")
+    deep = [*codecs, *(flags for alpha in alphas for flags in _codecs(alpha))]
     return Header(
         Format.AVIF,
         height,

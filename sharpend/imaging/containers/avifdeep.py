@@ -101,8 +101,7 @@ def grafted(layout: bytes, coded: bytes) -> bytes:
 
 def _images(items: Items) -> list[int]:
     """The image and its alpha channel."""
-    alpha = items.alpha()
-    return [items.primary, *([] if alpha is None else [alpha])]
+    return [items.primary, *items.alphas()]
 
 
 def _with_property(

@@ -69,9 +69,8 @@ def without_tails(items: Items, data: bytes) -> bytes:
 
 def _numbers(items: Items) -> Iterator[int]:
     """Iterate over the items of the primary image and of its alpha channel."""
-    alpha = items.alpha()
-    numbers = [*items.parts(items.primary), *([] if alpha is None else items.parts(alpha))]
-    return iter(dict.fromkeys(numbers))
+    shown = [items.primary, *items.alphas()]
+    return iter(dict.fromkeys(part for number in shown for part in items.parts(number)))
 
 
 def _length_bytes(items: Items, number: int) -> int:

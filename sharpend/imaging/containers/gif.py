@@ -37,6 +37,7 @@ from sharpend.imaging.containers.gifblocks import (
 )
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata.blocks import CREDENTIALS, Block, Carried, Kind
+from sharpend.imaging.reading import damaged
 from sharpend.imaging.source import Header
 
 if TYPE_CHECKING:
@@ -131,7 +132,6 @@ def _carried(source: Source, _image: Image.Image) -> CarriedAndNotes:
         CREDENTIALS: gif.has_credentials,
         "its interlacing was not kept": any(frame.is_interlaced for frame in gif.frames),
         "its frames no longer wait for user input": any(frame.waits for frame in gif.frames),
-        f"{gif.stray_bytes} stray bytes between its blocks were dropped": gif.stray_bytes > 0,
     }
     return Carried(gif.blocks), [note for note, holds in notes.items() if holds]
 
@@ -144,15 +144,19 @@ def _read(source: Source) -> Picture:
     """Read the wanted frames.
 
     Raises:
-        ImageRefusedError: as `pillow.Reading`.
+        ImageRefusedError: `damaged` without an image; as `pillow.Reading`.
     """
     data, gif = source.data, layout(source.data)
+    if not gif.frames:
+        raise damaged("it has no image", may_settle=False)
     screen = struct.pack("<HH", source.header.width, source.header.height)
     notes = ["its screen had no size and got that of its first frame"]
     picture = _READING(replace(source, data=data[:6] + screen + data[10:]))
     if not picture.frames:  # passed on, as the whole file
         return source.bilevel()
     losses = trailers.unknown(data[gif.end :])
+    stray = [f"{gif.stray_bytes} stray bytes between its blocks are not in the output"]
+    losses += stray * bool(gif.stray_bytes)
     texts = ["its texts, which a viewer draws itself, are not in the output"]
     return picture.with_notes(
         (notes * (data[6:10] != screen), losses + texts * bool(gif.texts)),

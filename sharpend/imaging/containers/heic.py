@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import extras
-from sharpend.imaging.containers import codedunits, isobmff, pillow, trailers
+from sharpend.imaging.containers import codedunits, isobmff, itemsupport, pillow, trailers
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.geometry import check_square, crop_notes, crop_of, size_of
 from sharpend.imaging.containers.itemdata import metadata_of, notes_of
+from sharpend.imaging.containers.itemflags import with_shown_primary
 from sharpend.imaging.containers.items import color_of, items_of
 from sharpend.imaging.containers.leftout import left_out
 from sharpend.imaging.depth import narrowed, straight, widened
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from sharpend.imaging.containers.items import Boxes, Items
+    from sharpend.imaging.containers.items import Boxes
     from sharpend.imaging.containers.pillow import CarriedAndNotes, Options
     from sharpend.imaging.picture import Frame, Picture
     from sharpend.imaging.source import Source
@@ -54,13 +54,13 @@ def _probe(reader: Reader) -> Header:
     """Read size, depth and colour of the primary image, and the depth of its alpha channel."""
     items = items_of(reader)
     image = items.image(items.primary)
+    itemsupport.check(items, b"hvc1", {b"grid", b"iovl", b"iden"})
     codecs = _codecs(image)
     if not codecs:
-        raise _not_hevc(items)
+        raise damaged("its HEIF declares no HEVC image")
     check_square(image, "HEIC")
     height, width = size_of(image)
-    alpha = items.alpha()
-    deep = codecs if alpha is None else [*codecs, *_codecs(items.image(alpha))]
+    deep = [*codecs, *(each for alpha in items.alphas() for each in _codecs(items.image(alpha)))]
     return Header(
         Format.HEIC,
         height,
@@ -77,16 +77,6 @@ def _probe(reader: Reader) -> Header:
 def _codecs(image: Boxes) -> list[bytes]:
     """Chroma format and luma depth of an image or of its tiles."""
     return [body[16:18] for kind, body in image if kind == b"hvcC" and len(body) >= _HVCC_BYTES]
-
-
-def _not_hevc(items: Items) -> ImageRefusedError:
-    kind = items.kind_of(items.primary)
-    if kind in {b"", b"hvc1", b"grid", b"iovl", b"iden"}:
-        return damaged("its HEIF declares no HEVC image")
-    return ImageRefusedError(
-        Reason.FORMAT_NOT_ALLOWED,
-        f"its image is coded as {kind.decode('ascii', 'backslashreplace')}; HEVC (hvc1) is read",
-    )
 
 
 def _carried(source: Source, image: Image.Image) -> CarriedAndNotes:
@@ -165,7 +155,8 @@ def _read(source: Source) -> Picture:
     items = items_of(Reader(BytesIO(data)))
     image = items.image(items.primary)
     lost = [left_out(data, items, is_sequence=False), crop_notes(image, crop_of(image))]
-    shown = codedunits.without_tails(items, isobmff.without_cut_padding(data))
+    shown = with_shown_primary(isobmff.without_cut_padding(data), items)
+    shown = codedunits.without_tails(items, shown)
     picture = _READING(replace(source, data=shown))
     return picture.with_notes(*lost, ((), trailers.unknown(behind)))
 

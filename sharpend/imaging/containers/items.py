@@ -10,7 +10,6 @@ Source: ISO/IEC 14496-12, 8.11.3 (iloc), 8.11.4 (pitm), 8.11.6 (iinf) and 8.11.1
 from __future__ import annotations
 
 from dataclasses import dataclass
-from io import BytesIO
 from typing import TYPE_CHECKING, NamedTuple
 
 from sharpend.imaging.containers.isobmff import Fields, inside, meta_of
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
 
 _DERIVED = frozenset({b"grid", b"iovl", b"iden"})
 """Types of images that are made of the images they refer to."""
-_SHOWN = frozenset({b"clap", b"irot", b"imir"})
-"""Properties that change how an image is shown."""
+_OVERLAY = b"iovl"
 _TONE_MAPPED = b"tmap"
 """A base image, the first that it refers to, with a gain map."""
 _ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
@@ -41,6 +39,8 @@ _WIDE_COUNTS = 2
 _TYPED, _WIDE_IDS = 2, 3
 """The versions of infe from which on it has a type, and a number of 32 bits."""
 _NCLX_BYTES = 8
+_ESSENTIAL = 0x80
+"""The highest bit of an association's index."""
 
 
 class Item(NamedTuple):
@@ -77,6 +77,8 @@ class Items:
     primary: int
     items: Mapping[int, Item]
     properties: Mapping[int, tuple[Property, ...]]
+    essential: Mapping[int, frozenset[bytes]]
+    """Types of the properties without which an item must not be shown."""
     references: tuple[Reference, ...]
     places: Mapping[int, Place]
     inner: bytes
@@ -111,13 +113,24 @@ class Items:
         bodies = (body for kind, body in self.properties.get(number, ()) if kind == b"auxC")
         return next(bodies, b"")[_VERSION_BYTES:].partition(b"\0")[0]
 
-    def alpha(self) -> int | None:
-        """Return the alpha channel of the primary image."""
-        shown = set(self.parts(self.primary))
-        for number, targets in self.related(b"auxl").items():
-            if shown & set(targets) and self.auxiliary_type(number) in _ALPHA:
-                return number
-        return None
+    def is_alpha(self, number: int) -> bool:
+        """Return whether an auxiliary image is an alpha channel."""
+        return self.auxiliary_type(number) in _ALPHA
+
+    def alphas(self) -> list[int]:
+        """Return the alpha channel of the primary image: an item, or one for each of its parts."""
+        channels = {
+            image: number
+            for number, images in reversed(self.related(b"auxl").items())
+            for image in images
+            if self.is_alpha(number)
+        }
+        if self.primary in channels:
+            return [channels[self.primary]]
+        parts = [part for part in self.parts(self.primary) if self.kind_of(part) not in _DERIVED]
+        if self.kind_of(self.primary) == _OVERLAY or not set(parts) <= channels.keys():
+            return []
+        return list(dict.fromkeys(channels[part] for part in parts))
 
     def metadata(self, kind: bytes, content: bytes = b"") -> int | None:
         """Return the first item of metadata of a kind that describes the primary image."""
@@ -155,10 +168,12 @@ def items_of(reader: Reader) -> Items:
     """
     meta = meta_of(reader)
     boxes = dict(meta)
+    iprp = list(inside(boxes.get(b"iprp", b"")))
     return Items(
         _primary(boxes.get(b"pitm", b"")),
         dict(_limited(_kinds(boxes.get(b"iinf", b"")))),
-        _properties(list(inside(boxes.get(b"iprp", b"")))),
+        _properties(iprp),
+        _essential(iprp),
         tuple(_limited(_references(boxes.get(b"iref", b"")))),
         dict(_limited(_places(boxes.get(b"iloc", b"")))),
         boxes.get(b"idat", b""),
@@ -187,37 +202,24 @@ def _primary(pitm: bytes) -> int:
     return fields.number(4 if fields.number(_VERSION_BYTES) >> 24 else 2)
 
 
+def entries(iinf: bytes) -> Iterator[tuple[int, bytes]]:
+    """Iterate over the entries of items: number and content."""
+    for _, body in inside(iinf[8 if iinf[:1] != b"\0" else 6 :]):
+        fields = Fields(body)
+        yield fields.number(4 if fields.number(_VERSION_BYTES) >> 24 >= _WIDE_IDS else 2), body
+
+
 def _kinds(iinf: bytes) -> Iterator[tuple[int, Item]]:
     """Number and type of each item."""
-    if not iinf:
-        return
-    for _, body in inside(iinf[8 if iinf[0] else 6 :]):
+    for number, body in entries(iinf):
         fields = Fields(body)
         word = fields.number(_VERSION_BYTES)
         version = word >> 24
-        number = fields.number(4 if version >= _WIDE_IDS else 2)
-        fields.number(2)  # protection
+        fields.octets(6 if version >= _WIDE_IDS else 4)  # the number, and protection
         kind = fields.octets(4) if version >= _TYPED else b""
         fields.text()  # a name
-        yield (
-            number,
-            Item(kind, bool(word & 1), fields.text() if kind in {b"mime", b"uri "} else b""),
-        )
-
-
-def with_essential(data: bytes) -> bytes:
-    """Mark the associations of crops and turns as essential, which some writers forget.
-
-    libavif refuses such a file as a whole.
-    """
-    iprp = list(inside(dict(meta_of(Reader(BytesIO(data)))).get(b"iprp", b"")))
-    kinds = [kind for name, body in iprp if name == b"ipco" for kind, _ in inside(body)]
-    for name, body in iprp:
-        marked = bytearray(body)
-        for _, index, at in _associations(body) if name == b"ipma" else ():
-            marked[at] |= 0x80 * bool(_SHOWN.intersection(kinds[index - 1 : index]))
-        data = data.replace(body, marked, 1)
-    return data
+        content = fields.text() if kind in {b"mime", b"uri "} else b""
+        yield number, Item(kind, bool(word & 1), content)
 
 
 def _properties(iprp: Boxes) -> dict[int, tuple[Property, ...]]:
@@ -225,14 +227,25 @@ def _properties(iprp: Boxes) -> dict[int, tuple[Property, ...]]:
     all_of_them = [each for kind, body in iprp if kind == b"ipco" for each in inside(body)]
     found: dict[int, tuple[Property, ...]] = {}
     for kind, body in iprp:
-        for number, index, _ in _associations(body) if kind == b"ipma" else ():
+        for number, index, _ in associations(body) if kind == b"ipma" else ():
             own = all_of_them[index - 1 : index] if index else []
             found[number] = (*found.get(number, ()), *own)
     return found
 
 
-def _associations(ipma: bytes) -> Iterator[tuple[int, int, int]]:
-    """Item, index of its property from 1, and the offset of both in the box."""
+def _essential(iprp: Boxes) -> dict[int, frozenset[bytes]]:
+    """Types of the essential properties of each item that has any."""
+    kinds = [kind for name, body in iprp if name == b"ipco" for kind, _ in inside(body)]
+    found: dict[int, frozenset[bytes]] = {}
+    for name, body in iprp:
+        for number, index, at in associations(body) if name == b"ipma" else ():
+            if body[at] & _ESSENTIAL and index:
+                found[number] = found.get(number, frozenset()).union(kinds[index - 1 : index])
+    return found
+
+
+def associations(ipma: bytes) -> Iterator[tuple[int, int, int]]:
+    """Iterate over item, index of its property from 1, and the offset of that index in the box."""
     fields = Fields(ipma)
     word = fields.number(_VERSION_BYTES)
     size = 2 if word & 1 else 1

@@ -12,6 +12,7 @@ import math
 import struct
 from dataclasses import replace
 from functools import cache, partial
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import imagecodecs
@@ -59,6 +60,8 @@ _MAX_SEGMENTS = 10_000
 _MARKER = 0xFF
 _JPEG_LS = 0xF7
 _HUFFMAN = frozenset({0xC0, 0xC1, 0xC2})
+_EXTENSIONS = frozenset({0xC8, 0xDE, 0xDF, *range(0xF0, 0xFE)})
+"""JPG, DHP, EXP and JPG0 to JPG13 (table B.1); markers below SOF0 are reserved."""
 _BITS = 8
 _FRAME_BYTES = 8
 _BARE = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})
@@ -135,6 +138,7 @@ def _read(source: Source) -> Picture:
     """
     stop = trailers.video_or_samsung(source.data)
     found = parts(source.data, most_scans=source.max_scans, stop=stop).with_height()
+    _check_markers(found)
     decoded = cache(partial(jpegpixels.decoded, found))  # when limits and policies let it through
     reading = pillow.Reading(
         partial(_carried, found),
@@ -148,6 +152,17 @@ def _read(source: Source) -> Picture:
     checked = jpegdamage.check(found, decoded().warning)
     lost = surplus.named([surplus.Held(0, checked.surplus)])[1]
     return picture.with_notes((checked.notes, [*losses(found), *lost]))
+
+
+def _check_markers(found: Parts) -> None:
+    """Refuse extensions of the format, whose segments no decoder here skips.
+
+    Raises:
+        ImageRefusedError: `format_not_allowed`.
+    """
+    for segment in takewhile(lambda each: each.marker != SCAN, found.segments):
+        if segment.marker < min(FRAMES) or segment.marker in _EXTENSIONS:
+            raise unsupported(f"its JPEG is of an extended form (marker {segment.marker:#x})")
 
 
 def _carried(found: Parts, _source: Source, image: Image.Image) -> CarriedAndNotes:

@@ -66,6 +66,8 @@ class Parts:
     has_end_mark: bool
     stray_bytes: int
     """Bytes between segments that belong to none."""
+    stray_content: int = 0
+    """Those of them that are no padding with zeros."""
 
     @property
     def scans(self) -> list[Segment]:
@@ -123,18 +125,19 @@ def parts(data: bytes, *, most_scans: int, stop: int | None = None) -> Parts:
     """
     stop = len(data) if stop is None else stop
     found: list[Segment] = []
-    at, stray, scans = 2, 0, 0
+    at, stray, content, scans = 2, 0, 0, 0
     while len(found) < _MOST_SEGMENTS:
         marker = _MARKER.search(data, at, stop)
         if not marker and not scans:
             raise truncated()
         if not marker or (marker[1][0] == START and scans):  # the next image begins
-            return Parts(data, tuple(found), at, has_end_mark=False, stray_bytes=stray)
+            return Parts(data, tuple(found), at, False, stray, content)
+        content += len(data[at : marker.start()].strip(b"\0"))
         stray, at, code = stray + marker.start() - at, marker.end(), marker[1][0]
         if code == END:
             while data.startswith(END_MARK, at):  # some programs write another one
                 at += len(END_MARK)
-            return Parts(data, tuple(found), at, has_end_mark=True, stray_bytes=stray)
+            return Parts(data, tuple(found), at, True, stray, content)
         if code not in _BARE and code != START:
             found.append(_segment(data, code, at, stop))
             at, scans = found[-1].coded_end, scans + (code == SCAN)

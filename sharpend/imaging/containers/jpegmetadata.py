@@ -13,7 +13,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sharpend.imaging.containers import jpegmpf, pillow, trailers
-from sharpend.imaging.containers.jpeglayout import APP0, APP14, ARITHMETIC, Parts, is_metadata
+from sharpend.imaging.containers.jpeglayout import (
+    APP0,
+    APP14,
+    ARITHMETIC,
+    FRAMES,
+    Parts,
+    is_metadata,
+)
 from sharpend.imaging.metadata import icc
 from sharpend.imaging.metadata.blocks import CREDENTIALS, TRAILER, Block, Carried, Kind
 
@@ -51,6 +58,7 @@ _GAIN_MAP_NOTE = "what announces further images or a gain map (MPF, ISO 21496-1)
 _IMAGES_LOST = (
     "the further images in its file (a gain map, a depth map, another view) are not in the output"
 )
+_FRAMES_LOST = "what follows its first frame header with another one is not in the output"
 _THUMBNAILS_NOTE = "its larger thumbnails (MPF) are not in the output"
 _VIDEO_UNANNOUNCED = (
     "the references to a gain map and a video were removed from its XMP; the video itself was kept"
@@ -62,8 +70,6 @@ _JUMBF_LOST = "its JUMBF data is not in the output"
 def blocks(found: Parts) -> CarriedAndNotes:
     """Extract the metadata segments and what is carried from behind the image; list notes."""
     notes = ["its end mark was missing"] * (not found.has_end_mark)
-    if found.stray_bytes:
-        notes.append(f"{found.stray_bytes} stray bytes between its segments were dropped")
     if found.frame.marker in ARITHMETIC:
         notes.append("its arithmetic coding was replaced by Huffman's")
     notes += [CREDENTIALS] * (CREDENTIALS in _extensions(found))
@@ -124,6 +130,9 @@ def losses(found: Parts) -> list[str]:
     behind = jpegmpf.without_thumbnails(found, trailers.kept_from(found.data, found.end))
     has_images = b"\xff\xd8\xff" in behind
     lost = [_IMAGES_LOST] if has_images else trailers.unknown(behind)
+    if found.stray_content:
+        lost.append(f"{found.stray_content} stray bytes between its segments are not in the output")
+    lost += [_FRAMES_LOST] * (sum(each.marker in FRAMES for each in found.segments) > 1)
     return lost + sorted(_extensions(found) - {CREDENTIALS})
 
 

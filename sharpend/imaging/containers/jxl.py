@@ -17,7 +17,7 @@ import numpy as np
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import color
-from sharpend.imaging.containers import jxlframes, pillow, surplus, trailers
+from sharpend.imaging.containers import jxlframes, jxljpeg, pillow, surplus, trailers
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.isobmff import boxes, check_whole, divided
 from sharpend.imaging.containers.jxlheader import SIGNATURE, header_of, with_colours
@@ -47,7 +47,8 @@ _PART_BYTES = 4
 _OFFSET_BYTES = 4
 """An EXIF box begins with where, behind this number, its TIFF header lies."""
 _TIFF_HEADS = (b"II*\0", b"MM\0*")
-_LAYOUT = frozenset({b"JXL ", b"ftyp", _LEVEL, _STREAM, _PART, b"jxli", b"free", b"skip"})
+_LAYOUT = frozenset({b"JXL ", b"ftyp", _LEVEL, _STREAM, _PART, b"jxli"})
+_PADDING = frozenset({b"free", b"skip"})
 _START = b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\x14ftypjxl \0\0\0\0jxl "
 _JPEG, _JUMBF, _GAIN_MAP = b"jbrd", b"jumb", b"jhgm"
 _NO_JPEG = "it was a repacked JPEG; the output cannot be turned back into a JPEG without loss"
@@ -113,7 +114,7 @@ def _read(source: Source) -> Picture:
     values = imagecodecs.jpegxl_decode(data, index=0 if header.animated else None)
     source.check_pixels(*values.shape[:2])
     values = values.reshape(*values.shape[:2], -1)
-    carried, notes, losses = _parts(data)
+    carried, notes, losses = _parts(data, source.max_scans)
     losses += trailers.unknown(behind) + _behind_pixels(data, header)
     if header.orientation != 1:
         carried = pillow.upright(carried)
@@ -166,7 +167,7 @@ def _check(source: Source, header: JxlHeader) -> None:
         )
 
 
-def _parts(data: bytes) -> tuple[Carried, list[str], list[str]]:
+def _parts(data: bytes, most_scans: int) -> tuple[Carried, list[str], list[str]]:
     """Metadata in a container's boxes, notes, and losses: every box that is not carried."""
     found: dict[Kind, bytes] = {}
     notes: list[str] = []
@@ -178,11 +179,17 @@ def _parts(data: bytes) -> tuple[Carried, list[str], list[str]]:
         kind = _KINDS.get(name)
         if kind and body and kind not in found:
             found[kind] = _exif(body) if kind is Kind.EXIF else body
+        elif name in _PADDING:
+            padding = f"what its padding ({name.decode()}) held was not kept"
+            notes += [padding] * bool(surplus.count(body))
         elif kind or name not in _LAYOUT:
             sentence, is_content = _named(name, body)
             (losses if is_content else notes).append(sentence)
     carried = Carried(tuple(Block(kind, block) for kind, block in found.items() if block))
     carried, more = pillow.unannounced(carried)
+    if _NO_JPEG in notes:
+        kept = {*found.values(), *(block.data for block in carried.blocks)}
+        losses += jxljpeg.lost(data, kept, most_scans=most_scans)
     return carried, [*notes, *more], losses
 
 

@@ -14,8 +14,9 @@ from io import BytesIO
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from sharpend.imaging.containers import codedunits, isobmff, isotracks, surplus
+from sharpend.imaging.containers import codedunits, isobmff, isotracks, overlays, surplus
 from sharpend.imaging.containers.itemdata import XMP_TYPE
+from sharpend.imaging.containers.itemsupport import CODED, FORM
 from sharpend.imaging.metadata.blocks import CREDENTIALS
 from sharpend.imaging.reading import Reader
 
@@ -28,11 +29,9 @@ if TYPE_CHECKING:
 _LAYOUT = frozenset(b"ftyp styp meta mdat free skip wide pdin".split())
 _PADDING = frozenset(b"free skip".split())
 """Boxes whose content has no meaning by the standard (8.1.2)."""
-_DESCRIPTION = frozenset(b"hdlr pitm iloc iinf iref iprp idat dinf free skip".split())
-_CODED = frozenset(b"hvcC av1C lhvC av1S a1op a1lx ispe pixi colr irot imir auxC clap pasp".split())
-"""Properties that the output has in its own form."""
-_TOLD = {b"udes": "its description (udes) was not kept"}
-"""Properties that are content."""
+_DESCRIPTION = frozenset(b"hdlr pitm iloc iinf iref iprp idat dinf".split())
+_TOLD = {b"udes": "description (udes)", b"altt": "alternative text (altt)"}
+"""Names of properties."""
 _IMAGES = frozenset(b"hvc1 hev1 lhv1 av01 avc1 vvc1 jpeg j2k1 unci grid iovl iden".split())
 _AUXILIARY = {
     "HDR gain map": (b"hdrgainmap", b":21496:"),
@@ -81,18 +80,20 @@ def left_out(data: bytes, items: Items, *, is_sequence: bool) -> LeftOut:
     losses += [f"{unclaimed} bytes of its media data belong to no item: they were not kept"] * bool(
         unclaimed
     )
-    for kind, _ in items.image(items.primary):
-        if kind in _TOLD:
-            losses.append(_TOLD[kind])
-        elif kind not in _CODED:
-            notes.append(f"its property {_text(kind)} was not kept")
+    losses += overlays.lost(items, data)
+    for kind in _properties(items):
+        told = f"its {_TOLD.get(kind, f'property {_text(kind)}')} was not kept"
+        (notes if kind in FORM else losses).append(told)
     return LeftOut(tuple(dict.fromkeys(notes)), tuple(dict.fromkeys(losses)))
 
 
 def _boxes(data: bytes, *, is_sequence: bool) -> tuple[list[str], list[str]]:
     """Name the boxes beside description and media data; notes and losses."""
     notes, losses = [], []
-    for box in islice(isobmff.boxes(Reader(BytesIO(data))), _MOST_BOXES):
+    found = list(islice(isobmff.boxes(Reader(BytesIO(data))), _MOST_BOXES))
+    several = [box.kind for box in found].count(b"meta") > 1
+    losses += ["its further list of items (meta) was not kept"] * several
+    for box in found:
         if box.kind == b"uuid" and data.startswith(_CREDENTIALS, box.start):
             notes.append(CREDENTIALS)
         elif box.kind == b"uuid":
@@ -136,12 +137,22 @@ def _extents(items: Items, size: int, *, is_in_file: bool) -> list[tuple[int, in
     ]
 
 
+def _properties(items: Items) -> list[bytes]:
+    """List the types of properties that no output has, of the images that it has and thumbnails."""
+    shown = {*_carried(items), *items.related(b"thmb")} & items.properties.keys()
+    kinds = (kind for number in sorted(shown) for kind, _ in items.properties[number])
+    return [kind for kind in dict.fromkeys(kinds) if kind not in CODED]
+
+
 def _groups(data: bytes) -> Iterator[tuple[tuple[str, str], bool]]:
     """Name the boxes beside the list of items: groups are form, the rest is content."""
     for kind, body in isobmff.meta_of(Reader(BytesIO(data))):
         if kind == b"grpl":
             for group, _ in isobmff.inside(body):
                 yield ("group of images", _text(group)), False
+        elif kind in _PADDING:
+            held = surplus.count(body)
+            yield from [(("padding", _text(kind)), False)] * bool(held)
         elif kind not in _DESCRIPTION:
             yield ("description of an unknown kind", _text(kind)), True
 
@@ -149,11 +160,12 @@ def _groups(data: bytes) -> Iterator[tuple[tuple[str, str], bool]]:
 def _items(items: Items) -> Iterator[tuple[tuple[str, str], bool]]:
     """Name each item that is not carried, and whether it is content.
 
-    What belongs to such an item (its tiles, its alpha, its metadata) goes without saying.
+    What belongs to such an item (its tiles, its alpha, its metadata) goes without saying; but of a
+    thumbnail, which is form, no more than tiles and alpha.
     """
     carried = _carried(items)
     others = [number for number in items.items if number not in carried]
-    gone = set(others)
+    gone, thumbnails = set(others), items.related(b"thmb").keys() - carried
     owned = {
         part
         for source, targets in items.related(b"dimg").items()
@@ -162,7 +174,8 @@ def _items(items: Items) -> Iterator[tuple[tuple[str, str], bool]]:
     }
     for kind in (b"cdsc", b"auxl", b"thmb"):
         for source, targets in items.related(kind).items():
-            if gone.issuperset(targets):
+            is_form = kind == b"thmb" or items.is_alpha(source)
+            if gone.issuperset(targets) and (is_form or not thumbnails.issuperset(targets)):
                 owned.add(source)
     for number in others:
         if number not in owned or gone <= owned:
@@ -172,11 +185,10 @@ def _items(items: Items) -> Iterator[tuple[tuple[str, str], bool]]:
 
 def _carried(items: Items) -> set[int]:
     """Numbers of the items whose content the output has."""
-    alpha = items.alpha()
+    images = items.primary, *items.alphas()
     metadata = items.metadata(b"Exif"), items.metadata(b"mime", XMP_TYPE)
     return {
-        *items.parts(items.primary),
-        *(items.parts(alpha) if alpha is not None else ()),
+        *(part for number in images for part in items.parts(number)),
         *(number for number in metadata if number is not None),
     }
 

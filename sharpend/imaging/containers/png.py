@@ -153,7 +153,7 @@ def _read(source: Source) -> Picture:
         picture = _read_deep(source, found, metadata, held)
     else:
         picture = _reading(source, found, metadata, held)(replace(source, data=found.stream()))
-        if not apng.is_announced(found):
+        if len(picture.frames) == 1 and not picture.losses:  # announced wrongly, or not at all
             losses += pillow.dropped(apng.frame_count(found), 1)
     if not picture.frames:  # passed on, as the whole file
         return source.bilevel()

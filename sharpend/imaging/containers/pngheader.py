@@ -20,6 +20,10 @@ PALETTE = 3
 """Colour type."""
 _COLOR_TYPE_AT, _METHODS_AT = 9, 27
 """Places of the colour type in IHDR, and of filter and interlacing in the file."""
+_PRESET_DICTIONARY = 0x20
+"""Flag in the second byte of a zlib stream (RFC 1950)."""
+_ZLIB_DIVISOR = 31
+"""Of the first two bytes of every zlib stream."""
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), PALETTE: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 """By colour type."""
 
@@ -52,6 +56,11 @@ def check(found: Parts) -> None:
     kinds = [kind for kind, _ in found.sound()]
     if b"IDAT" not in kinds:
         raise damaged("it has no compressed pixels (IDAT)")
+    packed = b"".join(body for kind, body in found.sound() if kind == b"IDAT")[:2]
+    is_zlib = len(packed) > 1 and not int.from_bytes(packed) % _ZLIB_DIVISOR
+    if is_zlib and packed[1] & _PRESET_DICTIONARY:
+        what = "its compressed pixels need a preset dictionary, which PNG does not have"
+        raise damaged(what, may_settle=False)
     if kinds.count(b"IHDR") > 1:
         raise damaged("it has more than one header (IHDR)")
     if (

@@ -56,6 +56,44 @@ def _inside(data: bytes, at: int, end: int) -> Iterator[Chunk]:
         at += 8 + length + (length & 1)
 
 
+def contradiction(data: bytes) -> str:
+    """Say why libwebp refuses a whole file with an extended header; "" where nothing tells."""
+    every = list(chunks(data))
+    kinds = [kind for kind, _ in every]
+    images = [each for each in every if each[0] in _COLOURS]
+    shown = _shown(images[0]) if images else (0, 0)
+    canvas = _size(every[0][1][4:], 3) if kinds[0] == b"VP8X" and images else shown
+    causes = {
+        "its WebP has several headers (VP8X)": kinds.count(b"VP8X") > 1,
+        "its WebP holds an animation and a still image beside each other": b"ANMF" in kinds,
+        f"its WebP holds {len(images)} still images beside each other": len(images) > 1,
+        "its WebP is a still image with a chunk of animations (ANIM)": b"ANIM" in kinds,
+        "its alpha channel (ALPH) does not stand before lossy colours": (
+            b"ALPH" in kinds and _image(every)[:1] != [each for each in every if each[0] == b"ALPH"]
+        ),
+        f"the canvas of its WebP ({canvas[1]} x {canvas[0]}) has not the size of its image": (
+            canvas != shown
+        ),
+    }
+    return next((cause for cause, holds in causes.items() if holds and images), "")
+
+
+def _size(sides: bytes, count: int) -> tuple[int, int]:
+    """Height and width of width and height less 1, in so many bytes each."""
+    width, height = (int.from_bytes(sides[at : at + count], "little") for at in (0, count))
+    return height + 1, width + 1
+
+
+def _shown(image: Chunk) -> tuple[int, int]:
+    """Height and width of a VP8 or VP8L chunk's image."""
+    kind, body = image
+    if kind == b"VP8 ":
+        width, height = struct.unpack_from("<2H", body, _SIZE_AT)
+        return height & _SIDE, width & _SIDE
+    bits = int.from_bytes(body[1:5], "little")
+    return (bits >> 14 & _SIDE) + 1, (bits & _SIDE) + 1
+
+
 def left_over(data: bytes, count: int) -> list[str]:
     """List the losses of chunks, and of bytes in them, that no pixel is made of.
 

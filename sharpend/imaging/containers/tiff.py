@@ -59,6 +59,8 @@ _MOST_COPIES = 1000
 """Unknown parts that are looked for among the values of tags."""
 _LARGEST_DECLARED = 341
 """SMaxSampleValue."""
+_NO_VENDORS: dict[str, Any] = {"is_lsm": False, "is_scanimage": False, "is_ndpi": False}
+"""Tags of makers that would let tifffile look for pages elsewhere, or fail where they are wrong."""
 _OURS: dict[str, Any] = {"metadata": None, "software": False, "contiguous": False}
 """Nothing that tifffile would write by itself."""
 
@@ -86,7 +88,7 @@ def _read(source: Source) -> Picture:
     chosen = tiffpages.choose(chain)
     for page in chosen.pages:
         tiffpages.check_tables(page)
-    with tifffile.TiffFile(BytesIO(source.data)) as file:
+    with tifffile.TiffFile(BytesIO(source.data), **_NO_VENDORS) as file:
         pages, count = _wanted(source, file, chosen)
         if any(tiffpage.is_bilevel(page) for page, _ in pages):
             if not all(tiffpage.is_bilevel(page) for page, _ in pages):

@@ -49,7 +49,8 @@ def samsung(data: bytes) -> int:
         int.from_bytes(entries[at + 4 : at + 8], "little")
         for at in range(0, min(count * _SEF_ENTRY_BYTES, len(entries) - 7), _SEF_ENTRY_BYTES)
     ]
-    return max(head - max(back, default=0), 0)
+    start = head - max(back, default=0)
+    return start if start >= 0 else len(data)
 
 
 def video_or_samsung(data: bytes, start: int = 0) -> int:

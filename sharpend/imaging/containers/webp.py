@@ -21,12 +21,13 @@ from sharpend.imaging.containers.riff import (
     LAYOUT,
     chunk,
     chunks,
+    contradiction,
     left_over,
 )
 from sharpend.imaging.containers.vp8 import ENOUGH_BYTES, quality_of
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata.blocks import CREDENTIALS, Block, Carried, Kind
-from sharpend.imaging.reading import damaged, truncated
+from sharpend.imaging.reading import damaged, truncated, unsupported
 from sharpend.imaging.source import Header
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def _probe(reader: Reader) -> Header:
         width, height = struct.unpack("<HH", reader.at(FIRST_CHUNK + 14, 4))
         quality = _quality(reader, FIRST_CHUNK)
         return Header(Format.WEBP, height & 0x3FFF, width & 0x3FFF, quality=quality, lossy=True)
+    if kind.isalnum():
+        raise unsupported(f"its WebP begins with an unknown chunk ({kind.decode()})")
     raise damaged("its WebP has no image")
 
 
@@ -130,7 +133,7 @@ def _read(source: Source) -> Picture:
     """Read the wanted frames.
 
     Raises:
-        ImageRefusedError: as `pillow.Reading`.
+        ImageRefusedError: as `pillow.Reading`; `format_not_allowed` for chunks that exclude others.
     """
     data = source.data
     notes, end = [], int.from_bytes(data[4:8], "little") + 8
@@ -141,7 +144,12 @@ def _read(source: Source) -> Picture:
     elif end + 1 < (reached := _end_of_chunks(data, end)) <= len(data):  # within the last chunk
         notes.append("the length in its header was wrong")
         data, end = data[:4] + (reached - 8).to_bytes(4, "little") + data[8:], reached
-    picture = _READING(replace(source, data=_with_flags(data)))
+    try:
+        picture = _READING(replace(source, data=_with_flags(data)))
+    except OSError as error:  # libwebp says no more than that
+        if cause := contradiction(data):
+            raise unsupported(cause) from error
+        raise
     if len(picture.frames) == 1 and any(kind == b"ANIM" for kind, _ in chunks(data)):
         notes.append("its animation was written as a still image")
     losses = left_over(data, len(picture.frames)) + trailers.unknown(data[end:])
