@@ -86,7 +86,7 @@ class PictureSettings(Section):
     """Images with content that outputs lack (a video, layers): keep their sources, accept, refuse.
     """
     compression: Compression = Compression.FAST
-    """PNG and TIFF with deflate: fast, or small files that take longer."""
+    """PNG, TIFF with deflate, WebP, lossless JPEG XL: fast, or small files that take longer."""
 
 
 class WorkerSettings(Section):
