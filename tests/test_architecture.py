@@ -64,10 +64,10 @@ PACKAGES = {
     " containers.tiffout containers.tiff"
     " detection codec files contents preview metadata_policy sheet",
     "model": "folding cues conditioning cells plain_packing passes packing networks tiling"
-    " crispness shipped weights trial installed runtimes openvino_runtime cuda_runtime device ssim"
-    " bands spectrum measuring softness sharpener precision",
+    " crispness shipped weights trial installed automatic runtimes openvino_runtime cuda_runtime"
+    " device ssim bands spectrum measuring softness sharpener precision",
     "benchmark": "figures memory process rounds images serve networks live once whole batches"
-    " watched cluster peer peers plain codecs sections plots",
+    " watched cluster peer peers plain codecs compression sections plots",
     "ledger": "sql counts_sql operator_sql case_folding schema clean_shutdown candidates records"
     " long_steps store copies scheduling reader pages_sql pages registration operator_state ledger"
     " opening figures",

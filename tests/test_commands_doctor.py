@@ -15,6 +15,7 @@ from sharpend.checks.unit import Unit
 from sharpend.cli import main
 from sharpend.errors import UnavailableError
 from sharpend.ledger.opening import lock
+from sharpend.model import automatic
 from tests.daemons import toml
 
 if TYPE_CHECKING:
@@ -67,6 +68,17 @@ def test_faults_have_their_status(tmp_path: Path, capsys: pytest.CaptureFixture[
     config.write_text("")
     status, checks = diagnosed(config, capsys)
     assert (status, checks["folders"]["found"]) == (78, "no folder configured")
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_model_of_auto_is_named_with_its_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the settings leave the model to `auto`, and only there."""
+    monkeypatch.setattr(automatic, "_lacks_for_int8", lambda: "OpenVINO is not installed")
+    checks = diagnosed(configured(tmp_path), capsys)[1]
+    assert checks["model"]["found"] == '"auto" is lite-photo: OpenVINO is not installed'
+    assert "model" not in diagnosed(configured(tmp_path, "lite-x4"), capsys)[1]
 
 
 @pytest.mark.usefixtures("quick")

@@ -223,11 +223,19 @@ def deflated() -> bytes:
     return file.getvalue()
 
 
+def jpeg_xl() -> bytes:
+    """Encode a lossless JPEG XL."""
+    return bytes(imagecodecs.jpegxl_encode(photograph(200, 300), lossless=True))
+
+
 @pytest.mark.parametrize(
     ("form", "data"),
     [
         (Format.PNG, pillows(photograph(200, 300), "PNG")),
         (Format.TIFF, deflated()),
+        (Format.WEBP, pillows(photograph(200, 300), "WEBP", lossless=True)),
+        (Format.WEBP, pillows(drawn(), "WEBP", lossless=True)),
+        (Format.JXL, jpeg_xl()),
     ],
 )
 def test_small_compression_gives_smaller_files_of_equal_pixels(form: Format, data: bytes) -> None:
@@ -237,6 +245,28 @@ def test_small_compression_gives_smaller_files_of_equal_pixels(form: Format, dat
     assert len(small) < len(fast)
     assert np.array_equal(decoded(small).pixels, decoded(data).pixels)
     assert np.array_equal(decoded(fast).pixels, decoded(data).pixels)
+
+
+@pytest.mark.parametrize("pixels", [photograph(200, 300), drawn()])
+def test_a_lossy_webp_is_smaller_by_choice_alone(pixels: NDArray[np.uint8]) -> None:
+    """By default it is what Pillow writes at its quality; small files are close to it."""
+    data = pillows(pixels, "WEBP", quality=80)
+    fast, small = (again(decoded(data, compression=each)) for each in Compression)
+    quality = decoded(data).frames[0].encoding["quality"]
+    assert fast == pillows(
+        decoded(data).pixels.astype(np.uint8), "WEBP", quality=quality, exact=True
+    )
+    assert len(small) < len(fast)
+    distance = decoded(small).pixels.astype(float) - decoded(fast).pixels
+    assert np.sqrt((distance**2).mean()) < 3
+
+
+def test_a_lossless_webp_is_written_fast_unless_small_is_asked_for() -> None:
+    """The bytes that Pillow writes at this effort, by default."""
+    pixels = photograph(200, 300)
+    data = pillows(pixels, "WEBP", lossless=True)
+    fast: dict[str, Any] = {"lossless": True, "exact": True, "quality": 20, "method": 2}
+    assert again(decoded(data)) == pillows(pixels, "WEBP", **fast)
 
 
 def strongest(pixels: NDArray[Any], height: int, width: int) -> tuple[slice, slice]:

@@ -15,13 +15,7 @@ from sharpend.model.tiling import SMALLEST_TILE_PX
 from sharpend.settings.folder import FolderSettings
 from sharpend.settings.hook import HookSettings
 from sharpend.settings.load import changed_keys, check_folders, load, missing_inputs
-from sharpend.settings.schema import (
-    AUTO_MODEL,
-    AUTO_MODEL_ON_GPU,
-    PictureSettings,
-    Settings,
-    resolve_model,
-)
+from sharpend.settings.schema import PictureSettings, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -570,18 +564,6 @@ def test_changed_keys_are_dotted_and_go_by_folder_name(tmp_path: Path) -> None:
     ]
     assert "folder.new.input" in changed
     assert changed_keys(old, read(tmp_path, FOLDER)) == []
-
-
-def test_auto_means_a_shipped_network() -> None:
-    """`auto` is resolved, anything else is taken as it is."""
-    for device, model in (
-        ("auto", AUTO_MODEL),
-        ("cpu", AUTO_MODEL),
-        ("cuda:1", AUTO_MODEL_ON_GPU),
-        ("mps", AUTO_MODEL_ON_GPU),
-    ):
-        assert resolve_model("auto", device=device) == model
-        assert resolve_model("teacher-x4", device=device) == "teacher-x4"
 
 
 def uncommented(text: str) -> str:

@@ -17,7 +17,7 @@ from sharpend.daemon import settings_values, worker_settings
 from sharpend.files.access import Access
 from sharpend.policies import CollisionPolicy, ExistingPolicy, SourcePolicy
 from sharpend.settings.folder import FolderSettings
-from sharpend.settings.schema import AUTO_MODEL, Settings, resolve_model
+from sharpend.settings.schema import Settings, automatic_choice
 from sharpend.workers.loading import LoadedModel
 
 if TYPE_CHECKING:
@@ -41,19 +41,22 @@ def loaded(**lines: float | None) -> LoadedModel:
 
 def test_a_folder_by_default(tmp_path: Path) -> None:
     """What is not set has the documented meaning: keep, suffix, automatic settling and polling."""
-    (plan,) = settings_values.folder_plans(settings(tmp_path))
+    made = settings(tmp_path)
+    (plan,) = settings_values.folder_plans(made)
     assert plan.destination.folder == "in0"
     assert plan.destination.input_root == plan.intake.root == os.fsencode(tmp_path / "in0")
     assert plan.destination.output_root == os.fsencode(tmp_path / "out0")
     assert plan.destination.source is SourcePolicy.KEEP
     assert plan.destination.existing is ExistingPolicy.SUFFIX
-    assert plan.destination.naming == Naming("{stem}{suffix}{ext}", "", "in0", AUTO_MODEL)
+    assert plan.destination.naming == Naming(
+        "{stem}{suffix}{ext}", "", "in0", automatic_choice(made).model
+    )
     assert plan.destination.collision is CollisionPolicy.NUMBER
     assert not plan.destination.portable_names
     assert plan.destination.access == Access(None, None)
     assert (plan.intake.settle_s, plan.intake.polling, plan.intake.rescan_s) == (None, None, 60)
     assert plan.intake.threaded is None
-    assert plan.options.model == resolve_model("auto", device="auto")
+    assert plan.options.model == automatic_choice(made).model
     assert (plan.options.max_pixels, plan.options.max_bytes) == (200_000_000, 1_000_000_000)
     assert (plan.reprocess, plan.newest_first) == (False, False)
 
@@ -142,7 +145,6 @@ def test_folders_inherit_crispness_and_what_passes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "name"),
     [
-        ("auto", AUTO_MODEL),
         ("base-x4", "base-x4"),
         ("/srv/nets/fine.v2.safetensors", "fine.v2"),
         ("nets/odd", "odd"),
@@ -163,7 +165,7 @@ def test_networks_are_listed_once(tmp_path: Path) -> None:
 def test_without_folders_the_main_network_is_meant(tmp_path: Path) -> None:
     """Something can be tried even where no folder is configured."""
     made = Settings(state=tmp_path / "state")
-    assert worker_settings.models(made) == [resolve_model("auto", device="auto")]
+    assert worker_settings.models(made) == [automatic_choice(made).model]
     assert settings_values.folder_plans(made) == []
 
 

@@ -14,11 +14,11 @@ from skimage import data
 from sharpend.imaging.filters import blur, degrade
 from sharpend.imaging.tensors import to_tensor
 from sharpend.model import weights
+from sharpend.model.automatic import LARGER, SMALLER
 from sharpend.model.device import Placement
 from sharpend.model.sharpener import Sharpener
 from sharpend.model.shipped import SHIPPED, find, shipped_names
 from sharpend.model.ssim import compute_ssim, psnr
-from sharpend.settings.schema import AUTO_MODEL, AUTO_MODEL_ON_GPU
 from trainer.publishing.rewriting import renewed_card
 from trainer.training.teacher import count_parameters
 
@@ -44,7 +44,7 @@ def sharpener(name: str) -> Sharpener:
 
 def test_these_networks_ship() -> None:
     """Two families, `auto` among them, each with a card for people."""
-    assert set(shipped_names()) == set(SIZES) >= {AUTO_MODEL, AUTO_MODEL_ON_GPU}
+    assert set(shipped_names()) == set(SIZES) >= {LARGER, SMALLER}
     for name in SIZES:
         assert (SHIPPED / f"{name}.md").read_text().count(weights.load(name).digest) == 1
         assert find(name).stat().st_size <= 6_000_000

@@ -101,7 +101,7 @@ def test_it_starts(machine: Machine, report: Callable[[str, float], None]) -> No
     machine.systemctl("start", "sharpend")
     report("from start to ready", began_s)
     ready = machine.wait_for("daemon.ready")
-    assert ready["model"] == "lite-photo"
+    assert ready["model"] in {"lite-photo", "base-photo"}  # by what is installed
     assert ready["device"] in {"cpu float32", "cpu bfloat16", "cpu openvino int8"}  # by a trial
     assert machine.shows("StatusText").startswith("0 waiting, 0 sharpened")
     state = machine.path("/var/lib/sharpend").stat()

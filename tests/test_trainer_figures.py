@@ -13,6 +13,7 @@ import pytest
 
 from sharpend.errors import InputMissingError, UnavailableError, UsageError
 from sharpend.imaging.files import load_rgb, save_png
+from sharpend.model.installed import openvino_version
 from tests.conftest import drop, photograph
 from trainer.commands.figure import add_arguments, figure
 from trainer.degradations.reduction import get_transform
@@ -220,12 +221,18 @@ def parsed(*arguments: object) -> argparse.Namespace:
     return parser.parse_args([str(one) for one in arguments])
 
 
-def matrix_of(folder: Path) -> Path:
+def matrix_of(folder: Path, precision: str = "float32", **options: object) -> Path:
     """The parts of a matrix.json that the front needs."""
     gains = {"no-op": 0.0, "mask 1/100": 0.8, "best mask of each cell": 1.2, "mask 2/150": -1.0}
     rows = {row: {"soft": {"psnr_gain": gain}} for row, gain in {**gains, "mine": 1.4}.items()}
-    values = {"machine": {"precision": "float32"}, "models": {"mine": {}}, "rows": rows}
-    path = folder / "matrix.json"
+    values = {
+        "machine": {"precision": precision},
+        "models": {"mine": {}},
+        "rows": rows,
+        "sets": {"hd": {"images": 6}},
+        "options": {"crop_px": 384, **options},
+    }
+    path = folder / f"matrix-{precision}.json"
     path.write_text(json.dumps(values))
     return path
 
@@ -256,6 +263,26 @@ def test_each_figure_becomes_a_picture(
         figure(parsed(*arguments, "--to", to))
         assert min(load_rgb(to).shape[:2]) > 100
         to.unlink()
+
+
+@pytest.mark.skipif(openvino_version() is None, reason="needs OpenVINO: sharpend[openvino]")
+def test_a_matrix_of_int8_adds_points_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each model once in bfloat16 and once in int8, the masks once."""
+    monkeypatch.setattr(front, "HD_PX", (108, 192))
+    both = matrix_of(tmp_path), matrix_of(tmp_path, "int8")
+    figure(parsed("front", *both, "--model", "mine=lite-x4", "--to", tmp_path / "front.png"))
+    rows = capsys.readouterr().out.splitlines()[2:]
+    labels = ["best mask of each cell", "mask 1/100", "mine", "mine, int8"]
+    assert sorted(row.split("|")[1].strip() for row in rows) == labels
+
+
+def test_matrices_of_other_images_make_no_front(tmp_path: Path) -> None:
+    """Gains on other crops cannot be compared."""
+    both = matrix_of(tmp_path), matrix_of(tmp_path, "int8", crop_px=1024)
+    with pytest.raises(UsageError, match="differ in crop_px"):
+        figure(parsed("front", *both, "--to", tmp_path / "front.png"))
 
 
 def test_a_detail_cannot_be_enlarged_by_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,7 +69,7 @@ _shtab_sharpend_list___state_COMPGEN=_shtab_compgen_dirs
 _shtab_sharpend_inspect_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_sharpend_inspect___config_COMPGEN=_shtab_compgen_files
 
-_shtab_sharpend_bench_pos_0_choices=(all models stages codecs size daemon latency queue idle page contention peers cluster)
+_shtab_sharpend_bench_pos_0_choices=(all models stages codecs compression size daemon latency queue idle page contention peers cluster)
 _shtab_sharpend_list_pos_0_choices=(waiting quarantined done)
 _shtab_sharpend_pos_0_choices=(once run retry move pause resume accept web demo bench check doctor status metrics list inspect formats)
 

@@ -138,7 +138,7 @@ complete -c sharpend -n '_shtab_sharpend_using bench' -l images -xka "(__fish_co
 complete -c sharpend -n '_shtab_sharpend_using bench' -l quick -d 'a few minutes: few and small images'
 complete -c sharpend -n '_shtab_sharpend_using bench' -l device -x -d 'device for models'
 complete -c sharpend -n '_shtab_sharpend_using bench' -l to -xka "(__fish_complete_directories)" -d 'folder for the results'
-complete -c sharpend -n '_shtab_sharpend_using bench; and test $_shtab_sharpend_npos -ge 0' -ka "all models stages codecs size daemon latency queue idle page contention peers cluster" -d 'what to measure: models, stages, codecs, size, daemon, latency, queue, idle, page, contention, peers, or all of them (default); or cluster: workers on a Ray cluster that you started, against local ones'
+complete -c sharpend -n '_shtab_sharpend_using bench; and test $_shtab_sharpend_npos -ge 0' -ka "all models stages codecs compression size daemon latency queue idle page contention peers cluster" -d 'what to measure: models, stages, codecs, compression, size, daemon, latency, queue, idle, page, contention, peers, or all of them (default); or cluster: workers on a Ray cluster that you started, against local ones'
 complete -c sharpend -n '_shtab_sharpend_using; and test $_shtab_sharpend_npos -eq 0' -a check -d 'Check the configuration and print what it sets.'
 complete -c sharpend -n '_shtab_sharpend_using check' -s h -l help -d 'show this help message and exit'
 complete -c sharpend -n '_shtab_sharpend_using check' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration file (TOML)'

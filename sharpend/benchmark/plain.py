@@ -10,6 +10,8 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 _LEVEL = 3
@@ -28,6 +30,12 @@ def decoded(data: bytes, *, bits: int) -> NDArray[Any]:
         return deep
     with Image.open(BytesIO(data)) as image:
         return np.array(image)
+
+
+def in_colour(path: Path) -> NDArray[np.uint8]:
+    """Decode an image to H x W x 3 of 8 bits, whatever it is."""
+    with Image.open(path) as image:
+        return np.array(image.convert("RGB"))
 
 
 def encoded(pixels: NDArray[Any], like: bytes) -> bytes:

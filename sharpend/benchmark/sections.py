@@ -11,8 +11,9 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharpend.benchmark import cluster, networks, watched, whole
+from sharpend.benchmark import cluster, networks, plain, watched, whole
 from sharpend.benchmark.codecs import codecs
+from sharpend.benchmark.compression import compression
 from sharpend.benchmark.images import HD_PX, SIZES_PX, fill, folders, kinds, photograph, write
 from sharpend.benchmark.once import FEWEST_IMAGES
 from sharpend.benchmark.peers import peers
@@ -22,6 +23,9 @@ from sharpend.machine import cores, processor_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from sharpend.benchmark.figures import Table
 
@@ -65,6 +69,7 @@ def sections(
     first = models[0]
     return {
         **_without_daemon(sizes, models, scratch, device),
+        "compression": lambda: compression(_few(made()), sizes.rounds),
         "daemon": lambda: whole.throughput(
             {"given": given} if given else folders(_new(scratch), sizes.images),
             _new(scratch),
@@ -120,6 +125,11 @@ def _photographs(given: Path | None, scratch: Path, sizes: Sizes) -> Path:
     return given or fill(_new(scratch) / "made", sizes.images, HD_PX)
 
 
+def _few(folder: Path) -> list[NDArray[np.uint8]]:
+    """Decode the first photographs of a folder."""
+    return [plain.in_colour(path) for path in sorted(folder.iterdir())[:_FEW]]
+
+
 def _short_and_long(given: Path | None, scratch: Path, sizes: Sizes) -> list[Path]:
     """Return folders of the first photographs, whose time the start rules, and of all."""
     every = _photographs(given, scratch, sizes)
@@ -130,6 +140,7 @@ def _short_and_long(given: Path | None, scratch: Path, sizes: Sizes) -> list[Pat
     return [short, every]
 
 
+_FEW = 4
 _SHORT_PART = 5
 """24 of 120."""
 _MEGA = 1e6

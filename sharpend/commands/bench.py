@@ -23,6 +23,7 @@ SECTIONS = (
     "models",
     "stages",
     "codecs",
+    "compression",
     "size",
     "daemon",
     "latency",

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sharpend.checks import device, finding, folders, mounts, path_access, runner, state, unit
-from sharpend.checks.finding import Finding, fault, note
+from sharpend.checks.finding import Finding, fault, note, ok
 from sharpend.commands.cluster_nodes import nodes_of
 from sharpend.commands.overrides import overrides_of
 from sharpend.daemon import settings_values, worker_settings
@@ -29,6 +29,7 @@ from sharpend.logs.plain import printable
 from sharpend.machine import cores
 from sharpend.policies import SourcePolicy
 from sharpend.settings.load import config_of, load
+from sharpend.settings.schema import automatic_choice
 from sharpend.workers import trials
 
 if TYPE_CHECKING:
@@ -212,6 +213,10 @@ class Machine:
         )
         options = replace(options, trials=trials.read(self.settings.state))
         yield device.workers(count, options.threads or 1, cores())
+        named = {folder.model for folder in self.settings.folder} | {self.settings.model.name}
+        if "auto" in named:
+            chosen = automatic_choice(self.settings)
+            yield ok("model", f'"auto" is {chosen.model}: {chosen.cause}')
         canary = worker_settings.canary_model(self.settings)
         wanted = worker_settings.models(self.settings)
         watched = bool(self.settings.agreement.sample or canary)

@@ -75,7 +75,7 @@ def folder_plans(settings: Settings) -> list[FolderPlan]:
 
 
 def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
-    model = resolve_model(folder.model or settings.model.name, device=settings.model.device)
+    model = resolve_model(folder.model or settings.model.name, settings)
     destination = _destination(folder, settings, _name_of(model))
     takes = None if folder.shard is None else Shard(ShardIndex(*folder.shard), destination).has
     return FolderPlan(
@@ -136,7 +136,7 @@ def _sharpening_values(folder: FolderSettings, settings: Settings) -> dict[str, 
 def _options(values: Mapping[str, Any], settings: Settings) -> Options:
     """Combine values for images with `[pictures]` and `[limits]`."""
     return Options(
-        model=resolve_model(settings.model.name, device=settings.model.device),
+        model=resolve_model(settings.model.name, settings),
         strength=values["strength"],
         crispness=values["crispness"],
         skip_sharp_above=values["skip_sharp_above"] if values["skip_sharp"] else None,

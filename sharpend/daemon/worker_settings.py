@@ -39,7 +39,7 @@ def models(settings: Settings) -> list[str]:
     """List the models in use, the main one first."""
     named = [folder.model or settings.model.name for folder in settings.folder]
     wanted = named or [settings.model.name]
-    return list(dict.fromkeys(resolve_model(one, device=settings.model.device) for one in wanted))
+    return list(dict.fromkeys(resolve_model(one, settings) for one in wanted))
 
 
 def canary_model(settings: Settings) -> str | None:

@@ -88,7 +88,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             " transparent colour, alpha",
             "text, EXIF, XMP, ICC, gamma and colour chunks, density, time, what is safe to copy,"
             " archives behind its end",
-            "lossless; interlacing is not kept",
+            "lossless, effort by `compression`; interlacing is not kept",
             cost_s=0.05,
             several=Reason.ANIMATED,
             signature=rb"\x89PNG\r\n\x1a\n",
@@ -99,8 +99,8 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             (8,),
             "RGB, RGBA",
             "EXIF, XMP, ICC, unknown chunks",
-            "lossless stays lossless, lossy at its own quality, alpha exact; lossy cut-outs that"
-            " sharpening hardly changes are copied",
+            "lossless stays lossless, lossy at its own quality, alpha exact; effort by"
+            " `compression`; lossy cut-outs that sharpening hardly changes are copied",
             cost_s=0.1,
             several=Reason.ANIMATED,
             signature=rb"RIFF....WEBP",
@@ -114,8 +114,8 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             " palette becomes RGB; CMYK by `cmyk`",
             "every tag that does not describe the layout: EXIF, GPS, XMP, IPTC, ICC, Photoshop's;"
             " maker notes at their offset; not smaller copies, masks, layers, content credentials",
-            "same compression, predictor, strips or tiles, planes, byte order and JPEG quality;"
-            " sides of tiles in multiples of 16",
+            "same compression (effort of deflate by `compression`), predictor, strips or tiles,"
+            " planes, byte order and JPEG quality; sides of tiles in multiples of 16",
             cost_s=0.05,
             several=Reason.PAGES,
             signature=rb"II[*+]\0|MM\0[*+]",
@@ -183,8 +183,8 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             (8, 16),
             "gray, RGB, each with alpha; less than 8 bits become 8, others 16; first frame",
             "EXIF, XMP, colours told by numbers; no ICC profile",
-            "turned upright; lossless stays lossless, so do colours beside sRGB, else quality 95;"
-            " lossy cut-outs as WebP's",
+            "turned upright; lossless stays lossless (effort by `compression`), so do colours"
+            " beside sRGB, else quality 95; lossy cut-outs as WebP's",
             cost_s=0.35,
             several=Reason.ANIMATED,
             signature=rb"\0{3}\x0cJXL |\xff\x0a",

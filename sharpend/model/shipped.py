@@ -80,6 +80,23 @@ def recorded_teacher(model: str) -> str:
     return str(teacher)
 
 
+def has_ranges(model: str) -> bool:
+    """Return whether the cards of a model and of its specialist have ranges for int8.
+
+    Args:
+        model: name or path.
+
+    Raises:
+        UnavailableError: one of them is missing or not sharpend's.
+    """
+    path = find(model)
+    with _metadata(path) as metadata:
+        card = json.loads(metadata[CARD_KEY])
+    specialist = card.get("specialist")
+    ranged = bool(card.get("ranges"))
+    return ranged and (specialist is None or has_ranges(str(find(specialist, beside=path.parent))))
+
+
 @contextmanager
 def _metadata(path: Path) -> Iterator[Mapping[str, str]]:
     """Read the metadata of a weights file; UnavailableError if the block finds it is not ours.

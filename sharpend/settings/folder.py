@@ -118,7 +118,7 @@ class FolderSettings(Section):
     losses: Losses | None = None
     """Policy for content that the output lacks; default: `[pictures] losses`."""
     compression: Compression | None = None
-    """Speed or size of PNG and of TIFF with deflate; default: `[pictures] compression`."""
+    """Speed or size of PNG, TIFF, WebP and JPEG XL; default: `[pictures] compression`."""
     overshoot: Levels | None = None
     """Most levels beyond the surrounding values, 0 to 255; default: `[model] overshoot`."""
     settle_s: Auto | Annotated[Number, Field(ge=0)] = "auto"

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sharpend.model.automatic import Choice, automatic_model
 from sharpend.model.softness import SHARP_ABOVE
 from sharpend.policies import Cmyk, Compression, Frames, Losses, Metadata, OneBit, Thumbnail
 from sharpend.settings.folder import FolderSettings
@@ -35,15 +36,12 @@ from sharpend.settings.values import (
 )
 from sharpend.task import OVERSHOOT
 
-AUTO_MODEL, AUTO_MODEL_ON_GPU = "lite-photo", "base-photo"
-"""Models for `auto`; the second, larger one if a GPU is named in `model.device`."""
-
 
 class ModelSettings(Section):
     """`[model]`: the model and where it runs."""
 
     name: str = Field(default="auto", min_length=1)
-    """A shipped model, or a weights file; auto: lite-photo, base-photo on a named GPU."""
+    """A shipped model, or a weights file; auto: lite-photo or base-photo, by `model.automatic`."""
     device: Device = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
     runtime: Literal["auto", "torch", "openvino"] = "auto"
@@ -86,7 +84,7 @@ class PictureSettings(Section):
     """Images with content that outputs lack (a video, layers): keep their sources, accept, refuse.
     """
     compression: Compression = Compression.FAST
-    """PNG and TIFF with deflate: fast, or small files that take longer."""
+    """PNG, TIFF with deflate, WebP, lossless JPEG XL: fast, or small files that take longer."""
 
 
 class WorkerSettings(Section):
@@ -269,13 +267,17 @@ class SettingsSources(Settings, BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SHARPEND_", env_nested_delimiter="__")
 
 
-def resolve_model(name: str, *, device: str) -> str:
-    """Resolve a `model` setting to the name or path of a model.
+def automatic_choice(settings: Settings) -> Choice:
+    """Choose the model that `auto` means, and say why."""
+    model = settings.model
+    return automatic_model(
+        device=model.device,
+        runtime=model.runtime,
+        precision=model.precision,
+        is_local=settings.engine.kind == "local",
+    )
 
-    Args:
-        name: as set.
-        device: as set; only the workers know the device that `auto` selects, too late for a name.
-    """
-    if name != "auto":
-        return name
-    return AUTO_MODEL_ON_GPU if device.startswith(("cuda", "mps")) else AUTO_MODEL
+
+def resolve_model(name: str, settings: Settings) -> str:
+    """Resolve a `model` setting to the name or path of a model."""
+    return automatic_choice(settings).model if name == "auto" else name

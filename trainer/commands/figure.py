@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from sharpend.errors import UsageError
 from sharpend.model.device import Placement
 from trainer.commands.options import count
 from trainer.evaluation.front import points_of, table_of
@@ -21,7 +22,7 @@ from trainer.training.record import read_record
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from trainer.evaluation.front import Point
     from trainer.training.models import Model
@@ -50,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     curves.add_argument(
         "runs", nargs="+", type=Path, metavar="DIR", help="folders of runs, one curve each"
     )
-    a_matrix = "matrix.json of `trainer evaluate --matrix`; several for several precisions"
+    a_matrix = "matrix.json of `trainer evaluate --matrix`; one of --precision int8 adds points"
     front.add_argument("matrices", nargs="+", type=Path, metavar="FILE", help=a_matrix)
     a_model = "model of this row (default: a shipped model of its name); repeatable"
     front.add_argument("--model", action="append", default=[], metavar="ROW=MODEL", help=a_model)
@@ -67,7 +68,8 @@ def figure(options: argparse.Namespace) -> None:
 
     Raises:
         UnavailableError: a model cannot be opened, or matplotlib is not installed.
-        InputMissingError, ImageRefusedError, UsageError: an image or a run cannot be read.
+        InputMissingError, ImageRefusedError, UsageError: an image or a run cannot be read, or
+            matrices are not of the same images.
         OSError: the figure cannot be written.
     """
     drawn = {"pipeline": _pipeline, "pair": _pair, "curves": _curves, "front": _front}
@@ -102,6 +104,7 @@ def _curves(options: argparse.Namespace) -> None:
 
 def _front(options: argparse.Namespace) -> None:
     matrices = [json.loads(path.read_text()) for path in options.matrices]
+    _check_same_images(matrices)
     given = dict(each.split("=", 1) for each in options.model)
     found: dict[str, Point] = {}
     for matrix in matrices:  # the masks are in each of them
@@ -110,6 +113,19 @@ def _front(options: argparse.Namespace) -> None:
     points = list(found.values())
     print(table_of(points))
     write_png(draw_front(points), options.to)
+
+
+def _check_same_images(matrices: Sequence[Mapping[str, Any]]) -> None:
+    """Check that the gains of matrices can be compared.
+
+    Raises:
+        UsageError: they were measured on other images, crops or with another crispness.
+    """
+    first, *others = ({"sets": one["sets"], **one["options"]} for one in matrices)
+    for other in others:
+        unlike = [key for key, value in first.items() if other[key] != value]
+        if unlike:
+            raise UsageError(f"figure front: the matrices differ in {', '.join(unlike)}")
 
 
 def _opened(model: str, options: argparse.Namespace) -> Model:
