@@ -116,7 +116,7 @@ def _is_refuted(channel: NDArray[np.float32], judged: NDArray[np.bool_], shown: 
 
 def _left_in(fit: Fit) -> float:
     """Bound the sum of squares that STEPS corrections leave in a part."""
-    left = fit.difference(1)
+    before = left = fit.difference(1)
     for _ in range(PART_STEPS):
         before, left = left, _corrected(fit, 1)
     return max(0.0, _least_square(before, left, STEPS - PART_STEPS))
