@@ -12,6 +12,7 @@ def main() -> int:
     """Run `sharpend`; returns the exit status."""
     if sys.argv[1:2] != ["once"]:
         return int(importlib.import_module("sharpend.cli").main())
+    importlib.import_module("sharpend.commands.stdout").open_closed()  # before pipes are
     process = importlib.import_module("sharpend.workers.process")
     process.start_ahead()
     try:
