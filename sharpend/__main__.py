@@ -1,8 +1,25 @@
-"""`python -m sharpend` is `sharpend`."""
+"""`python -m sharpend` is `sharpend`.
 
+For `sharpend once` the first worker's process starts before the command line loads: a user waits
+for both.
+"""
+
+import importlib
 import sys
 
-from sharpend.cli import main
+
+def main() -> int:
+    """Run `sharpend`; returns the exit status."""
+    if sys.argv[1:2] != ["once"]:
+        return int(importlib.import_module("sharpend.cli").main())
+    importlib.import_module("sharpend.commands.stdout").open_closed()  # before pipes are
+    process = importlib.import_module("sharpend.workers.process")
+    process.start_ahead()
+    try:
+        return int(importlib.import_module("sharpend.cli").main())
+    finally:
+        process.end_ahead()
+
 
 if __name__ == "__main__":
     sys.exit(main())

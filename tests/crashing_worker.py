@@ -6,7 +6,7 @@ from sharpend.workers import serve
 from tests.crashing import hook_worker
 
 
-def main(options: str, daemon: str) -> None:
+def main(daemon_pid: str) -> None:
     """Put the hooks in place, then serve as every worker does."""
     hook_worker()
-    serve.main(options, daemon)
+    serve.main(daemon_pid)

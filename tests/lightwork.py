@@ -30,17 +30,17 @@ TRIAL = Trial("ab" * 32, 2.0, (Form("torch", "bfloat16", 1.0, 1.0),))
 """What every worker says that it measured."""
 
 
-def main(options: str, daemon_pid: str) -> None:
+def main(daemon_pid: str) -> None:
     """Run the real loop around light work."""
+    worker.load = worker._die_with_parent
     worker.start, worker.describe = start, describe
     worker.follow, worker.work = follow, work
-    serve.main(options, daemon_pid)
+    serve.main(daemon_pid)
 
 
-def start(options: WorkerOptions, daemon_pid: int) -> None:
+def start(options: WorkerOptions) -> None:
     """Begin as a real worker does; a device called `broken` lets no worker start."""
     _trials.extend(options.trials)
-    worker._die_with_parent(daemon_pid)
     if options.device == "broken":
         os._exit(3)
 

@@ -40,7 +40,7 @@ class Payload:
         return os.mkdir, (os.path.join(self._folder, MARKER),)
 
 
-def main(options: str, daemon_pid: str) -> None:
+def main(daemon_pid: str) -> None:
     """Run the real loop around what a stranger wants."""
     global _pipe  # noqa: PLW0603 - one process has one
     _pipe = os.dup(1)
@@ -53,14 +53,14 @@ def main(options: str, daemon_pid: str) -> None:
         honest(pipe, body)
 
     framing.send = send
+    worker.load = worker._die_with_parent
     worker.start, worker.work = start, work
     signal.signal(signal.SIGUSR1, speak)
-    serve.main(options, daemon_pid)
+    serve.main(daemon_pid)
 
 
-def start(options: WorkerOptions, daemon_pid: int) -> None:  # noqa: ARG001 - as in worker
+def start(options: WorkerOptions) -> None:  # noqa: ARG001 - as in worker
     """Begin without a model, and confined."""
-    worker._die_with_parent(daemon_pid)
     assert sandbox.SYSTEM_CALLS in sandbox.enter(local_sockets=False)
 
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend import __version__, commands
+from sharpend import __main__, __version__, commands
 from sharpend.cli import main
 from sharpend.errors import ExitCode
 from sharpend.ledger.opening import lock
+from sharpend.workers import process
 
 if TYPE_CHECKING:
     import argparse
@@ -42,6 +43,17 @@ def status_of(*arguments: str) -> int:
         return main(arguments)
     except SystemExit as end:
         return int(end.code or 0)
+
+
+def test_once_alone_starts_a_worker_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And ends it where a mistake is found; another command starts none that it may not need."""
+    steps: list[str] = []
+    monkeypatch.setattr(process, "start_ahead", lambda: steps.append("start"))
+    monkeypatch.setattr(process, "end_ahead", lambda: steps.append("end"))
+    for command in ("check", "once"):
+        monkeypatch.setattr("sys.argv", ["sharpend", command, "--config", "away.toml"])
+        assert __main__.main() == ExitCode.CONFIGURATION
+        assert steps == (["start", "end"] if command == "once" else [])
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from skimage import data
 
+from sharpend.imaging import enlarged
 from sharpend.imaging.backprojection import (
     COMPILED,
     CompiledFit,
     PlainFit,
     enlarging,
+    fit_of,
     reducing,
 )
 from sharpend.imaging.enlarged import is_enlarged
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+
+    from sharpend.imaging.backprojection import Fit
 
     Pixels = NDArray[np.uint8]
 
@@ -93,6 +97,37 @@ def test_hidden_pixels_are_not_judged() -> None:
         assert is_enlarged(channel, visible)
         assert not is_enlarged(channel)
         assert not is_enlarged(channel, np.zeros_like(visible))
+
+
+def test_parts_refute_nothing_that_the_whole_would_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever lies in one part of an enlargement, or on all of it, parts only save time."""
+    random = np.random.default_rng(0)
+    changed = []
+    for pixels in photographs()[:2]:
+        channel = degrade(pixels)[..., 1].astype(np.float32)
+        for deviation in (0.2, 0.3, 0.5, 1.0, 2.0, 4.0):
+            noise = np.rint(random.normal(0, deviation, channel.shape)).astype(np.float32)
+            changed.append((channel + noise).clip(0, 255))
+            noise[:, :-40] = 0
+            changed.append((channel + noise).clip(0, 255))
+    found = [is_enlarged(one) for one in changed]
+    monkeypatch.setattr(enlarged, "PART_PX", 10_000)
+    assert found == [is_enlarged(one) for one in changed]
+    assert 0 < sum(found) < len(found)
+
+
+def test_most_images_are_refuted_by_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole of a compressed enlargement is not solved for: that takes most of the time."""
+    solved = []
+
+    def noted(channel: NDArray[np.float32], judged: NDArray[np.bool_]) -> Fit:
+        solved.append(channel.shape)
+        return fit_of(channel, judged)
+
+    monkeypatch.setattr(enlarged, "fit_of", noted)
+    for kind in ("as it came", "by three", "by four, then JPEG"):
+        assert not recognised(OTHERS[kind](photographs()[0]))
+    assert set(solved) == {(enlarged.PART_PX, enlarged.PART_PX)}
 
 
 @pytest.mark.skipif(COMPILED is None, reason="no C compiler was here")

@@ -411,6 +411,29 @@ def test_stop_twice(harness: LocalHarness | RayHarness) -> None:
     assert harness.pool.stop() == []
 
 
+def test_a_process_started_ahead_becomes_the_first_worker(light: None) -> None:  # noqa: ARG001
+    """It gets its options when they are known, as every other one does."""
+    process.start_ahead()
+    (ahead,) = workers()
+    harness = LocalHarness(count=2)
+    loaded = harness.pool.load_model("lite", teacher=False)
+    assert loaded.digest == str(ahead.pid)
+    assert ahead in workers()
+    harness.pool.stop()
+    assert gone(ahead.pid)
+
+
+def test_a_process_started_ahead_ends_where_no_worker_needs_it(light: None) -> None:  # noqa: ARG001
+    """And the next worker is another process."""
+    process.start_ahead()
+    (ahead,) = workers()
+    process.end_ahead()
+    assert gone(ahead.pid)
+    harness = LocalHarness()
+    assert harness.worker() != ahead.pid
+    harness.pool.stop()
+
+
 PARENT = """
 import sys, threading
 from sharpend.workers import pool, process
@@ -442,6 +465,8 @@ def test_workers_die_with_the_daemon(tmp_path: Path) -> None:
 
 class Cramped:
     """A pipeline on a device without memory."""
+
+    trial = None
 
     @property
     def models(self) -> Cramped:

@@ -65,6 +65,14 @@ def test_results_on_a_full_disk(networks: Networks, tmp_path: Path) -> None:
     assert len(list((tmp_path / "out").iterdir())) == 3
 
 
+def test_work_without_standard_streams(networks: Networks, tmp_path: Path) -> None:
+    """The pipes of workers do not get the numbers of streams that were closed."""
+    config = configured(tmp_path, networks.student)
+    drop(tmp_path / "in", "one.png")
+    assert shell(f"$S once --config {config} 2>&- >&- <&-").returncode == 0
+    assert len(list((tmp_path / "out").iterdir())) == 1
+
+
 def test_the_signal_of_log_rotation(networks: Networks, tmp_path: Path) -> None:
     """SIGUSR1 and SIGUSR2 change nothing, and one event says so."""
     with running("--config", configured(tmp_path, networks.student)) as daemon:

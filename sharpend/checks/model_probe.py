@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 def _respond(question: dict[str, Any]) -> dict[str, Any]:
     options = messages.WORKER_OPTIONS.read(question["options"])
-    worker.start(options, os.getppid())
+    worker.load(os.getppid())
+    worker.start(options)
     loaded_models, errors = [], []
     for model, teacher in question["models"]:
         try:

@@ -54,6 +54,13 @@ class _Stdout(io.TextIOBase):
             ) from error
 
 
+def open_closed() -> None:
+    """Open standard streams that are closed: else the next opened file would get their number."""
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            _open_null(descriptor, name)
+
+
 @contextmanager
 def guarded_stdout() -> Iterator[None]:
     """Open streams that are closed, and flush standard output at the end of the block.
@@ -62,9 +69,7 @@ def guarded_stdout() -> Iterator[None]:
         OutputFailedError: standard output cannot be written.
         BrokenPipeError: its reader has closed it.
     """
-    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None:  # else the next opened file would get its number
-            _open_null(descriptor, name)
+    open_closed()
     guarded = _Stdout(sys.stdout)
     with redirect_stdout(guarded):
         yield

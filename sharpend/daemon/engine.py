@@ -17,6 +17,7 @@ from sharpend.workers import sandbox, trials
 from sharpend.workers.cluster.raypool import RayPool
 from sharpend.workers.loading import of_canary, require_teacher
 from sharpend.workers.pool import Pool
+from sharpend.workers.process import end_ahead
 from sharpend.workers.transfers import Transfers
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def pool_of(settings: Settings, wake: Callable[[], None], place_of: PlaceOf) -> 
         UnavailableError: a model's weights cannot be read here.
     """
     if settings.engine.kind == "ray":
+        end_ahead()
         return ray_pool(settings, wake)
     pool = Pool(
         _options(settings),

@@ -17,6 +17,8 @@ from sharpend.imaging.backprojection import FACTOR, fit_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from sharpend.imaging.backprojection import Fit
+
 WHITE = 255
 STEPS = 5
 """Corrections of the small image; by then what can converge has."""
@@ -27,16 +29,19 @@ REACH_PX = 8
 FALLS_TO = 0.5
 """Share of the difference that is left after one correction at most; others keep 0.6 and more."""
 PART_PX = 256
-"""Side of the part that is judged first."""
+"""Side of the parts that are judged first; the most detailed of them comes first."""
 SPARSE = 8
 """One in so many rows tells which part that is."""
 EDGE_PX = 16
-"""At the edge of a part the small image depends on pixels outside."""
-FEWEST_LEVELS = 1.0
-"""Difference below which rounding rules what is left."""
-REFUTED_BY = 0.6
-"""As `FALLS_TO`, of a part: of images that fit at most 0.38 is left there, others keep 0.66 and
-more (25 photographs, also enlarged by two and three and blurred)."""
+"""Width of the edge of a part that is not judged, for its small image depends on pixels outside."""
+PART_STEPS = 3
+"""Corrections of a part; what is left after STEPS of them is bounded."""
+REFUTED_FROM = 1.2 * MOST_LEVELS**2
+"""Mean square in the whole image from which on a bound of it counts: parts are solved for apart
+from what is around them, and at an image's edge a correction is no descent by the gradient."""
+HOPELESS_BELOW = 1.5
+"""Times REFUTED_FROM; where less is left in the parts, most of the image would have to be seen."""
+_INNER = slice(EDGE_PX, -EDGE_PX), slice(EDGE_PX, -EDGE_PX)
 
 
 def is_enlarged(channel: NDArray[np.float32], visible: NDArray[np.bool_] | None = None) -> bool:
@@ -53,49 +58,82 @@ def is_enlarged(channel: NDArray[np.float32], visible: NDArray[np.bool_] | None 
     judged = (channel > 0) & (channel < WHITE)
     inside = np.ones_like(judged) if visible is None else _far_inside(visible)
     judged &= inside
-    if _is_refuted(channel, judged):
-        return False
     shown = max(1, int(inside.sum()))
+    if _is_refuted(channel, judged, shown):
+        return False
     fit = fit_of(channel, judged)
-    first = fit.difference(shown)
-    for _ in range(STEPS):  # each leaves less
-        fit.correct()
-        left = fit.difference(shown)
+    first = left = fit.difference(shown)
+    for step in range(1, STEPS + 1):
+        before, left = left, _corrected(fit, shown)
         if left >= FALLS_TO * first:
             return False
         if left <= MOST_LEVELS:
             return True
+        if _least_square(before, left, STEPS - step) > REFUTED_FROM:
+            return False
     return False
 
 
-def _is_refuted(channel: NDArray[np.float32], judged: NDArray[np.bool_]) -> bool:
-    """Return whether the most detailed part alone shows that an image does not fit.
+def _corrected(fit: Fit, count: int) -> float:
+    """Correct once, and return the difference that is left."""
+    fit.correct()
+    return fit.difference(count)
+
+
+def _least_square(before: float, left: float, corrections: int) -> float:
+    """Bound the mean square that so many more corrections leave.
+
+    Corrections descend by its gradient, so each takes away less than the one before.
+
+    Args:
+        before: difference before the last correction.
+        left: difference after it.
+        corrections: how many more.
+    """
+    return left**2 - corrections * (before**2 - left**2)
+
+
+def _is_refuted(channel: NDArray[np.float32], judged: NDArray[np.bool_], shown: int) -> bool:
+    """Return whether in some parts alone is left more than may be in the whole image.
 
     Says nothing on images whose sides are no multiples of four: the pixels of the small image lie
     elsewhere in their parts than in the whole.
     """
-    if max(channel.shape) <= PART_PX or any(side % FACTOR for side in channel.shape):
+    if min(channel.shape) < PART_PX or any(side % FACTOR for side in channel.shape):
         return False
-    part = _busiest(channel)
-    inside = np.zeros_like(judged[part])
-    inside[EDGE_PX:-EDGE_PX, EDGE_PX:-EDGE_PX] = True
-    inside &= judged[part]
-    fit = fit_of(channel[part], inside)
-    shown = max(1, int(inside.sum()))
-    before = fit.difference(shown)
-    fit.correct()
-    return before >= FEWEST_LEVELS and fit.difference(shown) > REFUTED_BY * before
+    squares, count = 0.0, 0
+    for part in _parts(channel):
+        inside = np.zeros((PART_PX, PART_PX), np.bool_)
+        inside[_INNER] = judged[part][_INNER]
+        squares += _left_in(fit_of(channel[part], inside))
+        count += int(inside.sum())
+        if squares > REFUTED_FROM * shown:
+            return True
+        if squares <= HOPELESS_BELOW * REFUTED_FROM * count:
+            return False
+    return False
 
 
-def _busiest(channel: NDArray[np.float32]) -> tuple[slice, slice]:
-    """Find the part with the strongest edges, by some of its rows."""
+def _left_in(fit: Fit) -> float:
+    """Bound the sum of squares that STEPS corrections leave in a part."""
+    before = left = fit.difference(1)
+    for _ in range(PART_STEPS):
+        before, left = left, _corrected(fit, 1)
+    return max(0.0, _least_square(before, left, STEPS - PART_STEPS))
+
+
+def _parts(channel: NDArray[np.float32]) -> list[tuple[slice, slice]]:
+    """Cut parts whose inner ones do not overlap; those with the strongest edges come first.
+
+    Some of the rows tell which these are.
+    """
     edges = np.abs(np.diff(channel[::SPARSE], axis=1))
-    tops, lefts = (range(0, max(1, side - PART_PX + 1), PART_PX) for side in channel.shape)
+    tops, lefts = (range(0, side - PART_PX + 1, PART_PX - 2 * EDGE_PX) for side in channel.shape)
     parts = [(slice(y, y + PART_PX), slice(x, x + PART_PX)) for y in tops for x in lefts]
     rows = PART_PX // SPARSE
-    return max(
+    return sorted(
         parts,
-        key=lambda part: float(edges[part[0].start // SPARSE :][:rows, part[1]].sum()),
+        key=lambda part: -float(edges[part[0].start // SPARSE :][:rows, part[1]].sum()),
     )
 
 

@@ -1,7 +1,7 @@
 """Runtime and precision by measurement: the fastest on this machine that gives the same image.
 
 No flag of a processor shows how fast a model is in a form, so all available ones run on a tile, in
-turn, and the finished pixels are compared with torch in float32. A trial takes under a second; the
+turn, and the finished pixels are compared with torch in float32. A trial takes half a second; the
 caller remembers it (`Placement.trials`).
 
 On a CPU the processor time of one thread is compared. At a load of twelve on two cores it varied by
@@ -44,8 +44,9 @@ if TYPE_CHECKING:
     from sharpend.model.device import Placement
     from sharpend.model.weights import Weights
 
-TILE_PX = 512
-"""Side of the tile of a trial; times of larger ones are in proportion to it."""
+TILE_PX, CPU_TILE_PX = 512, 256
+"""Side of the tile of a trial; times of larger ones are in proportion to it. A smaller one would
+show what a call to a GPU costs; on a CPU gains are a tenth smaller there, and likeness the same."""
 BUDGET_S = 0.1
 """Time after which no further round begins."""
 FEWEST_ROUNDS, MOST_ROUNDS = 3, 9
@@ -141,7 +142,7 @@ def _tried(key: str, weights: Weights, placement: Placement, forms: Sequence[For
     """Measure a model in each form: likeness first, which also warms it up."""
     placement = replace(placement, threads=1)
     exact = Sharpener(weights, replace(placement, runtime=TORCH, precision=FLOAT32))
-    pixels = trial_image()
+    pixels = trial_image(CPU_TILE_PX if exact.runtime.device.type == "cpu" else TILE_PX)
     cues = exact.measured(pixels)
     each_cues = list(_all_models(weights, cues))
     wanted = [exact.sharpen(pixels, cues=one) for one in each_cues]
@@ -225,20 +226,23 @@ def _seconds(clock: Callable[[], float], run: Callable[[], object]) -> float:
 
 
 @cache
-def trial_image() -> NDArray[np.uint8]:
+def trial_image(side_px: int = TILE_PX) -> NDArray[np.uint8]:
     """Make a soft colour image of gradients, texture, lines and edges, the same everywhere.
 
+    Args:
+        side_px: at most TILE_PX; a smaller image is the middle of that one.
+
     Returns:
-        TILE_PX x TILE_PX x 3 uint8, softened by four as the models' inputs are.
+        Square, of this side, x 3 uint8, softened by four as the models' inputs are.
     """
     generator = np.random.default_rng(0)
-    across = np.arange(TILE_PX) / TILE_PX
+    across = (np.arange(side_px) + (TILE_PX - side_px) // 2) / TILE_PX
     down = across[:, None]
     channels = []
     for phase in range(3):
         waves = np.sin(40 * across**2 * np.pi + phase) * np.sin(25 * down * np.pi)
         edges = ((across * 8 + down * 3 + phase / 3).astype(int) % 2) * (down > across)
-        grain = generator.standard_normal((TILE_PX, TILE_PX))
+        grain = generator.standard_normal((side_px, side_px))
         channels.append(110 + 60 * down + 30 * waves + 50 * edges + 12 * grain)
     sharp = np.stack(channels, axis=2).clip(0, 255).astype(np.uint8)
     return degrade(sharp)

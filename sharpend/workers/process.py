@@ -1,9 +1,10 @@
 """Worker process handle: start it, exchange messages over two pipes, kill it, wait for it.
 
-Requests go to the worker's standard input, answers come from its standard output, one JSON frame
-each (see `sharpend.workers.messages` and `framing`). Nothing else is shared: no other descriptor,
-no memory, no lock, no terminal. One thread writes the requests, in order; another one reads the
-answers, at most two ahead of the daemon: that a task began, which wakes nobody, and its result.
+Options and requests go to the worker's standard input, answers come from its standard output, one
+JSON frame each (see `sharpend.workers.messages` and `framing`). Nothing else is shared: no other
+descriptor, no memory, no lock, no terminal. One thread writes the requests, in order; another one
+reads the answers, at most two ahead of the daemon: that a task began, which wakes nobody, and its
+result.
 """
 
 from __future__ import annotations
@@ -30,13 +31,31 @@ if TYPE_CHECKING:
 PROGRAM = "sharpend.workers.serve"
 """The module whose `main` a worker process runs."""
 _LAUNCH = (
-    "import sys; module, sys.path[:] = sys.argv[1], sys.argv[4:]; "
-    "import importlib; importlib.import_module(module).main(sys.argv[2], sys.argv[3])"
+    "import sys; module, sys.path[:] = sys.argv[1], sys.argv[3:]; "
+    "import importlib; importlib.import_module(module).main(sys.argv[2])"
 )
 _SECRETS = "AWS_"
 """Beginning of the variables that a worker does not get: credentials of object storage."""
 _ENDS_WITHIN_S = 1.0
 """A process that ended closes its pipe some milliseconds before its status can be read."""
+_ahead: list[subprocess.Popen[bytes]] = []
+"""A process that waits for its options; at most one."""
+
+
+def start_ahead() -> None:
+    """Start the process of the first worker before its options are known.
+
+    It imports torch meanwhile, which takes over a second. It ends with this process at the latest.
+    """
+    with suppress(OSError):  # the worker starts it then, or says why not
+        _ahead.append(_started())
+
+
+def end_ahead() -> None:
+    """End a process that was started ahead, where no worker needs it."""
+    while _ahead:
+        with _ahead.pop() as process:
+            process.kill()
 
 
 class WorkerProcess:
@@ -57,15 +76,8 @@ class WorkerProcess:
         self._requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._taken = threading.Semaphore(1)
         self._is_dropped = False
-        # A session of its own: no terminal to write to, and a signal to the daemon's whole group
-        # (`timeout`, Ctrl-C) is for the daemon alone, which then drains.
-        self._process = subprocess.Popen(
-            _command(options),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-            env={key: text for key, text in os.environ.items() if not key.startswith(_SECRETS)},
-        )
+        self._process = _ahead.pop() if _ahead else _started()
+        self._requests.put(dumps(messages.WORKER_OPTIONS.write(options)))
         try:
             self._threads = [_in_thread(self._write), _in_thread(self._listen)]
         except RuntimeError:
@@ -173,12 +185,24 @@ def _opened(pipe: IO[bytes] | None) -> IO[bytes]:
     return pipe
 
 
-def _command(options: WorkerOptions) -> list[str]:
+def _started() -> subprocess.Popen[bytes]:
+    """Start a process that waits for its options."""
+    # A session of its own: no terminal to write to, and a signal to the daemon's whole group
+    # (`timeout`, Ctrl-C) is for the daemon alone, which then drains.
+    return subprocess.Popen(
+        _command(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        env={key: text for key, text in os.environ.items() if not key.startswith(_SECRETS)},
+    )
+
+
+def _command() -> list[str]:
     """Build a command whose imports come from where this process's do, and from nowhere else.
 
     Python alone would look into the working directory first. That may be an input folder, and an
     untrusted file in it may have the name of a module.
     """
-    options_json = dumps(messages.WORKER_OPTIONS.write(options)).decode("ascii")
     paths = [os.path.abspath(path) for path in sys.path if path]
-    return [sys.executable, "-P", "-c", _LAUNCH, PROGRAM, options_json, str(os.getpid()), *paths]
+    return [sys.executable, "-P", "-c", _LAUNCH, PROGRAM, str(os.getpid()), *paths]

@@ -1,4 +1,4 @@
-"""Main loop of a worker process: read a request, answer it, until the pipe ends.
+"""Main loop of a worker process: read the options, then requests, and answer until the pipe ends.
 
 Standard input and output are the pipes to the daemon. Before the first request they and standard
 error become /dev/null for everything else in the process: what a library prints is no message, and
@@ -20,16 +20,19 @@ if TYPE_CHECKING:
     from sharpend.workers.messages import Answer
 
 
-def main(options: str, daemon_pid: str) -> None:
+def main(daemon_pid: str) -> None:
     """Run a worker until the daemon closes the pipe.
 
     Args:
-        options: WorkerOptions as JSON.
         daemon_pid: the daemon's process number.
     """
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     _redirect_to_null(0, 1)
-    worker.start(messages.WORKER_OPTIONS.read(loads(options.encode())), int(daemon_pid))
+    worker.load(int(daemon_pid))
+    options = framing.receive(requests, messages.REQUEST_BYTES)
+    if options is None:  # it was started ahead, and is not needed
+        return
+    worker.start(messages.WORKER_OPTIONS.read(loads(options)))
     _redirect_to_null(2)  # errors of the start still go there
     while (body := framing.receive(requests, messages.REQUEST_BYTES)) is not None:
         request = messages.request(body)

@@ -2,7 +2,7 @@
 
 Untrusted files are decoded here and nowhere else, so this process is confined before its first
 task: see `sharpend.workers.sandbox` and `sharpend.workers.limits`. The pool's process imports this
-module and stays free of torch: the pipeline is imported only by `start`, inside the worker.
+module and stays free of torch: the pipeline is imported only by `load`, inside the worker.
 """
 
 from __future__ import annotations
@@ -46,10 +46,22 @@ _limits: Any = None
 _confined_by: tuple[str, ...] = ()
 
 
-def start(options: WorkerOptions, daemon_pid: int) -> None:
-    """Tie this process to the daemon's life, import the pipeline, then enter the sandbox."""
-    global _pipeline, _limits, _confined_by  # noqa: PLW0603 - see above
+def load(daemon_pid: int) -> None:
+    """Tie this process to the daemon's life, and import the pipeline, which needs no options.
+
+    The garbage collector rests meanwhile, and leaves alone later what was made: it would look
+    through a million objects of modules again and again, for a fifth of the time of the import.
+    """
     _die_with_parent(daemon_pid)
+    gc.disable()
+    _imported()
+    gc.freeze()
+    gc.enable()
+
+
+def start(options: WorkerOptions) -> None:
+    """Construct the pipeline, then enter the sandbox."""
+    global _pipeline, _limits, _confined_by  # noqa: PLW0603 - see above
     pipeline, device, runtimes = _imported()
     placement = device.Placement(
         options.device,
@@ -72,17 +84,9 @@ def start(options: WorkerOptions, daemon_pid: int) -> None:
 
 
 def _imported() -> list[ModuleType]:
-    """Import the pipeline, with torch, and `device` and `runtimes` of `sharpend.model`.
-
-    The garbage collector rests meanwhile, and leaves alone later what was made: it would look
-    through a million objects of modules again and again, for a fifth of the time of the import.
-    """
-    gc.disable()
+    """Import the pipeline, with torch, and `device` and `runtimes` of `sharpend.model`."""
     names = "workers.pipeline", "model.device", "model.runtimes"
-    imported = [importlib.import_module(f"sharpend.{name}") for name in names]
-    gc.freeze()
-    gc.enable()
-    return imported
+    return [importlib.import_module(f"sharpend.{name}") for name in names]
 
 
 def _die_with_parent(daemon_pid: int) -> None:
@@ -97,7 +101,8 @@ def describe(model: str, teacher: bool) -> LoadedModel:  # noqa: FBT001 - as in 
     """Load and try a model, and its teacher if one is wanted."""
     try:
         sharpener = _pipeline.models.sharpener(model)
-        sharpener.warm_up()
+        if sharpener.trial is None or sharpener.trial.remembered:  # else it has just run
+            sharpener.warm_up()
     except TransientError as error:
         raise UnavailableError(str(error)) from error
     card = sharpener.card
