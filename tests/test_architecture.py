@@ -93,7 +93,12 @@ PACKAGES = {
 """Inside a sub-package, the same."""
 
 IMPORTERS = {
-    "PIL": {"sharpend.benchmark.peer", "sharpend.benchmark.plain", "sharpend.imaging"},
+    "PIL": {
+        "sharpend.benchmark.peer",
+        "sharpend.benchmark.plain",
+        "sharpend.imaging",
+        "trainer.degradations.drawing",
+    },
     "imagecodecs": {
         "sharpend.benchmark.plain",
         "sharpend.imaging.containers.avifdeep",
@@ -157,7 +162,7 @@ IMPORTERS = {
 """Who imports what others must not: a replacement touches one file."""
 
 LAYERS_OF_TRAINER = """
-degradations  mixture blur camera reduction photo registry
+degradations  mixture blur camera drawing reduction photo registry
 training  losses recipe record progress signals distributed split dataset batches
 training  image_checks architectures checkpoint origin teacher models labels parts windows pool
 training  crops step learner precision loop
