@@ -118,10 +118,10 @@ def test_weights_of_fewer_cues_begin_a_network_of_more() -> None:
     network = build(NetworkConfig("student", 8, 1, cued=True))
     given = {name: torch.rand_like(value) for name, value in network.state_dict().items()}
     fewer = {
-        name: value[:, :-5] if value.shape[-1:] == (CUES,) else value
+        name: value[:, :-4] if value.shape[-1:] == (CUES,) else value
         for name, value in given.items()
     }
-    assert sum(value.shape[-1:] == (CUES - 5,) for value in fewer.values()) == 2
+    assert sum(value.shape[-1:] == (CUES - 4,) for value in fewer.values()) == 2
     begin_with(network, fewer)
     for name, value in network.state_dict().items():
         assert torch.equal(value[..., : fewer[name].shape[-1]], fewer[name])
