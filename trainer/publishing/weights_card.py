@@ -166,10 +166,11 @@ def with_teacher(
         UsageError: too few validation images.
     """
     found = weights.load(teacher)
-    ours, theirs = ((one.degradation, one.softened_by) for one in (student.card, found.card))
-    if ours != theirs:
+    theirs = found.card
+    if student.card.undoes_factor != theirs.undoes_factor:  # mixtures of photographs may differ
         raise UnavailableError(
-            f"{teacher}: was trained for another softening: {theirs[0]}, factor {theirs[1]}"
+            f"{teacher}: was trained for another softening: {theirs.degradation}, factor"
+            f" {theirs.softened_by}"
         )
     asked = replace(student.card, teacher=teacher, teacher_digest=found.digest)
     measured = measure_samples(
