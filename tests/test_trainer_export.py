@@ -116,6 +116,18 @@ def test_a_teacher_of_another_softening_is_refused(tmp_path: Path) -> None:
         with_teacher(replace(other, card=card), str(teacher), [], CPU, crop_px=64)
 
 
+def test_a_teacher_of_another_mixture_of_photographs_is_taken(tmp_path: Path) -> None:
+    """Mixtures differ in shares; only the number of images is at fault here."""
+    teacher, student = pair(tmp_path)
+    network = weights.load(str(teacher)).network
+    card = Card("large", "teacher", 8, 1, network.halo_px, degradation="photo")
+    save_network(teacher, network, card)
+    other = as_weights(student)
+    card = replace(other.card, degradation="photo-slight")
+    with pytest.raises(UsageError, match="images"):
+        with_teacher(replace(other, card=card), str(teacher), [], CPU, crop_px=64)
+
+
 @pytest.mark.parametrize(
     "content", [[], {}, {"models": 3}, {"models": {"n": {"digest": "d"}}, "sets": {"s": {}}}]
 )
