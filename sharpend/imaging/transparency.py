@@ -30,13 +30,13 @@ VISIBLE_SHARE = 8
 """Pixels whose alpha is below an eighth of the image's highest count as hidden. Less than that of
 their colour shows, and it is hardly known: a colour that was multiplied by alpha at 8 bits comes
 back within four levels at an eighth, and within 127 at alpha 1."""
-RING_PX = 8
+RING_PX = 10
 """Distance from a hidden place within which a lossy encoder's ring is strong enough that a model
 adds more than 2 levels of 8 bits to it, though transforms and prediction reach further: chosen at
 flat subjects in WebP, AVIF, HEIC and JPEG XL (`tests/test_transparency.py`)."""
-RING_LEVELS = 6
+RING_LEVELS = 10
 """Levels of 8 bits that a model may add to such a ring beyond those 2, likewise."""
-CALM_LEVELS = 0.25
+CALM_LEVELS = 0.35
 """A mean of what is added, beyond the ring's reach, from which an image counts as no flat one."""
 
 
