@@ -17,7 +17,7 @@ HOME_OF_USER := $(HOME)/.local/share/sharpend
 .PHONY: demo test fast lint documents faults soak clean install install-files uninstall install-user install-user-files uninstall-user
 
 demo: $(VENV)/.demo  ## degrade sample images, sharpen them with a real daemon, compare
-	$(BIN)/sharpend demo
+	$(BIN)/sharpend demo --model lite-photo  # by default another one where OpenVINO is installed
 
 test: $(VENV)/.dev  ## all tests: the fast ones and, if they pass, the slow ones
 	$(BIN)/python -m tests.twice -m "not slow" --hypothesis-profile=all
@@ -41,7 +41,7 @@ soak: $(VENV)/.dev  ## an hour of one image a second; Ctrl-C ends it with what w
 	$(BIN)/python -m tests.soak
 
 clean:  ## remove what the targets above made
-	rm -rf $(VENV) demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis sharpend/model/*.so
+	rm -rf $(VENV) demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis sharpend/model/*.so sharpend/imaging/*.so sharpend/imaging/containers/*.so
 
 # On Linux, pip takes torch for CUDA; `PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make …`
 # takes the build for CPUs, which is 4.5 GB smaller.

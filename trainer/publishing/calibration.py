@@ -67,7 +67,8 @@ def activation_ranges(
     """Find the range of what enters each convolution of the blocks, in their order.
 
     It is the one whose rounding and clipping to 8 bit together lose the least, as a mean of
-    squares: a range up to the largest value would leave most values too few steps.
+    absolute differences. A range up to the largest value would leave most values too few steps;
+    so would the mean of squares, which a few large values decide.
 
     Args:
         network: in float32 on the CPU.
@@ -105,7 +106,7 @@ def _least_loss(values: Tensor) -> float:
     def loss(end: float) -> float:
         step = end / steps
         rounded = (magnitudes / step).round().clamp(max=steps) * step
-        return (rounded - magnitudes).square().mean().item()
+        return (rounded - magnitudes).abs().mean().item()
 
     return min((largest * share for share in SHARES), key=loss)
 
