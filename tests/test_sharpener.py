@@ -192,6 +192,19 @@ def test_crispness_lifts_edges_and_not_noise() -> None:
     assert crisp.min() >= pixels.min() - 4
 
 
+def test_crispness_leaves_the_range_of_the_input_no_further_than_the_model() -> None:
+    """A soft step that the model restores gets no wider a margin from the mask on top of it."""
+    step = np.where(np.arange(256) < 128, 80.0, 170.0)
+    line = np.convolve(np.pad(step, 8, mode="edge"), np.hanning(11) / 5, mode="same")[8:-8]
+    pixels = np.repeat(line.round().astype(np.uint8)[None, :, None], 64, axis=0).repeat(3, axis=2)
+    alone, both = (sharpener().sharpen(pixels, crispness=amount) for amount in (0.0, 1.0))
+    assert (np.diff(both[32, :, 0].astype(int)).max()) > 1.1 * np.diff(
+        alone[32, :, 0].astype(int)
+    ).max()
+    assert both.max() <= max(int(alone.max()) + 1, 170 + 4)
+    assert both.min() >= min(int(alone.min()) - 1, 80 - 4)
+
+
 def test_crispness_asks_for_the_noise_of_the_whole() -> None:
     """With the cues of an image, a part of it becomes what it becomes inside of the whole."""
     pixels = np.concatenate([astronaut(), at(np.uint8, astronaut() // 8)])[:320, :200]

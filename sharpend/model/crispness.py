@@ -1,7 +1,8 @@
 """Crispness: an additional unsharp mask of three luma bands that does not amplify noise.
 
 Three bands of luma, each amplified where it exceeds the image's own noise; their sum is bounded by
-the local range. It is added to all channels alike, so no hue changes.
+the local range of the input, beyond which the model alone may go. It is added to all channels
+alike, so no hue changes.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ NOISE_TIMES = 3
 LEAST_NOISE = FAINT / NOISE_TIMES
 """Energy of a noise floor at the least: what rounding to 8 bits leaves is never amplified."""
 MARGIN = 3 / 255
-"""Margin by which a pixel may leave the range of luma around it."""
+"""Margin by which the mask may bring a pixel beyond the range of the input's luma around it."""
 REACH_PX = BANDS_REACH_PX + AROUND_PX
 """Reach of the mask, a multiple of FOLD_PX; a tile's halo grows by this."""
 
@@ -60,19 +61,28 @@ def crispen(
     """
     packed = packed.in_colour()
     change = packed.change(added, strength)
-    gray = torch.from_numpy(packed.plane(change, LUMA))[None, None]
-    mask = F.pixel_unshuffle(_mask(gray, amount, noise), FOLD_PX)[0].mul_(packed.white)
+    given, gray = (
+        torch.from_numpy(packed.plane(each, LUMA))[None, None] for each in (0 * change, change)
+    )
+    mask = F.pixel_unshuffle(_mask(given, gray, amount, noise), FOLD_PX)[0].mul_(packed.white)
     return packed.balanced(change + mask.permute(1, 2, 0).numpy()[:, :, None])
 
 
-def _mask(gray: Tensor, amount: float, noise: Sequence[float]) -> Tensor:
-    """Compute the mask of luma, 1 x 1 x H x W in [0, 1]."""
+def _mask(given: Tensor, gray: Tensor, amount: float, noise: Sequence[float]) -> Tensor:
+    """Compute the mask of luma, 1 x 1 x H x W.
+
+    Args:
+        given: luma of the input, 1 x 1 x H x W in [0, 1].
+        gray: luma after the model, same shape; the mask is made of it.
+        amount: see `crispen`.
+        noise: likewise.
+    """
     folded = folded_luma(gray)
     wanted = gray.clone()
     for kernel, gain, floor in zip(band_kernels(), GAINS, noise, strict=True):
         band = F.pixel_shuffle(F.conv2d(folded, kernel), FOLD_PX)
         wanted.addcmul_(band, _gate(band, max(floor, LEAST_NOISE)), value=gain * amount)
-    _bound(wanted, gray)
+    _bound(wanted, given, gray)
     return wanted.sub_(gray)
 
 
@@ -89,10 +99,14 @@ def _gate(band: Tensor, floor: float) -> Tensor:
     )
 
 
-def _bound(wanted: Tensor, gray: Tensor) -> None:
-    """Clamp luma to the range around each pixel, widened by the margin, in place."""
-    torch.minimum(wanted, _around(torch.maximum, gray).add_(MARGIN), out=wanted)
-    torch.maximum(wanted, _around(torch.minimum, gray).sub_(MARGIN), out=wanted)
+def _bound(wanted: Tensor, given: Tensor, gray: Tensor) -> None:
+    """Clamp luma, in place, to the input's range around each pixel, widened by the margin.
+
+    Where the model went beyond that range, its own value is the bound.
+    """
+    highest, lowest = (_around(join, given) for join in (torch.maximum, torch.minimum))
+    torch.minimum(wanted, torch.maximum(highest.add_(MARGIN), gray), out=wanted)
+    torch.maximum(wanted, torch.minimum(lowest.sub_(MARGIN), gray), out=wanted)
 
 
 def _around(join: Callable[[Tensor, Tensor], Tensor], values: Tensor) -> Tensor:

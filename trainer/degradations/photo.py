@@ -5,7 +5,7 @@ Owns the kinds of softness, their shares and the ranges that are drawn from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,6 +41,8 @@ _MORE_PASSES_SHARES = (0.12, 0.04, 0.22, 0.24, 0.11, 0.06, 0.03, 0.18)
 _SLIGHT_SHARES = (0.12, 0.04, 0.22, 0.20, 0.10, 0.16, 0.03, 0.13)
 """Shares with more motion and fewer resized images."""
 _MOTION_SHARES = (0.12, 0.04, 0.18, 0.17, 0.09, 0.25, 0.03, 0.12)
+_NOISIER_SHARES = (0.14, 0.04, 0.17, 0.20, 0.10, 0.16, 0.03, 0.16)
+"""Shares with more outputs of networks than "photo-motion", and less motion."""
 _EXACT_FACTORS = (1.5, 2.0, 3.0, 4.0)
 
 _USE = """\
@@ -76,6 +78,9 @@ class PhotoMixture:
         slight: share of the optical kinds that are slight, and followed by no further step. Such
             images look sharp, and can be restored best.
         drawn: share of originals that are replaced by a drawing, or have one on them.
+        noisy: share of images with sensor noise, of those that a camera develops.
+        compressed: share of images with JPEG compression, of the same.
+        in_camera: share of images with slight or no blur that go through every step of a camera.
     """
 
     shares: tuple[float, ...] = _SHARES
@@ -84,6 +89,9 @@ class PhotoMixture:
     least_noise: float = 0.7
     slight: float = 0.0
     drawn: float = 0.0
+    noisy: float = 0.4
+    compressed: float = 0.4
+    in_camera: float = 0.0
 
     def __call__(
         self, pixels: Pixels, generator: np.random.Generator, sharpen: Sharpen | None = None
@@ -99,6 +107,11 @@ class PhotoMixture:
         if self.drawn and chance(generator, self.drawn):
             pixels = drawing(pixels, generator)
         kind = KINDS[generator.choice(len(KINDS), p=self.shares)]
+        if self.in_camera and kind in _TAKEN and chance(generator, self.in_camera):
+            soft = _TAKEN[kind](pixels, generator)
+            given, clean = _taken(soft, generator)
+            reference = clean if kind == UNTOUCHED else pixels
+            return Degraded(kind, given, residual_target(given, reference, clean))
         if self.slight and kind in _SLIGHT and chance(generator, self.slight):
             return Degraded(kind, _SLIGHT[kind](pixels, generator), pixels)
         if kind == SECOND_PASS and sharpen is not None:
@@ -161,7 +174,7 @@ class PhotoMixture:
         sharpening is not added twice.
         """
         given = clean = soft
-        if chance(generator, 0.4):
+        if chance(generator, self.noisy):
             sigma = float(np.exp(generator.uniform(np.log(self.least_noise), np.log(8))))
             grain_px = float(generator.choice([0, 0, 0.6, 1.0]))
             given = camera.noisy(
@@ -173,10 +186,26 @@ class PhotoMixture:
         if chance(generator, 0.15):
             radius, percent = generator.uniform(0.5, 1.5), int(generator.integers(20, 90))
             given, clean = (camera.sharpened(one, radius, percent) for one in (given, clean))
-        if chance(generator, 0.4):
+        if chance(generator, self.compressed):
             quality, subsampling = int(generator.integers(60, 99)), int(generator.choice([0, 2, 2]))
             given = camera.jpeg(given, quality, subsampling=subsampling)
         return given, clean
+
+
+def _taken(soft: Pixels, generator: np.random.Generator) -> tuple[Pixels, Pixels]:
+    """Apply noise, its reduction, sharpening and compression, as cameras do.
+
+    Returns the image, and one without noise and compression.
+    """
+    sigma = float(np.exp(generator.uniform(np.log(0.7), np.log(5))))
+    given = camera.noisy(soft, sigma, generator, shot=generator.random())
+    strength = sigma * generator.uniform(0.6, 1.3)
+    given, clean = (camera.denoised(one, strength) for one in (given, soft))
+    if chance(generator, 0.7):
+        radius, percent = generator.uniform(0.5, 1.2), int(generator.integers(20, 100))
+        given, clean = (camera.sharpened(one, radius, percent) for one in (given, clean))
+    quality, subsampling = int(generator.integers(85, 99)), int(generator.choice([0, 2]))
+    return camera.jpeg(given, quality, subsampling=subsampling), clean
 
 
 def _gaussian(pixels: Pixels, generator: np.random.Generator) -> Pixels:
@@ -214,6 +243,8 @@ _SLIGHT: Mapping[str, Callable[[Pixels, np.random.Generator], Pixels]] = {
     ),
 }
 """The optical kinds, slight."""
+_TAKEN = {UNTOUCHED: _SOFTENERS[UNTOUCHED], **_SLIGHT}
+"""Kinds of softness of photographs as a camera takes them."""
 
 
 def _without_sharpened() -> tuple[float, ...]:
@@ -237,5 +268,16 @@ PHOTO_MOTION = Degradation(
     _USE,
     _LIMITS,
 )
+_noisier = PhotoMixture(
+    shares=_NOISIER_SHARES,
+    twice=0.6,
+    least_noise=0.35,
+    slight=0.25,
+    drawn=0.05,
+    noisy=0.5,
+    compressed=0.5,
+)
+PHOTO_NOISIER = Degradation(_noisier, _USE, _LIMITS)
+PHOTO_IN_CAMERA = Degradation(replace(_noisier, in_camera=0.3), _USE, _LIMITS)
 PHOTO_DRAWN_FACTORS = Degradation(PhotoMixture(exact=0), _USE, _LIMITS)
 PHOTO_UNSHARPENED = Degradation(PhotoMixture(shares=_without_sharpened()), _USE, _LIMITS)

@@ -14,8 +14,10 @@ from sharpend.model.weights import REDUCTION
 from trainer.degradations.photo import (
     PHOTO,
     PHOTO_DRAWN_FACTORS,
+    PHOTO_IN_CAMERA,
     PHOTO_MORE_PASSES,
     PHOTO_MOTION,
+    PHOTO_NOISIER,
     PHOTO_SLIGHT,
     PHOTO_UNSHARPENED,
 )
@@ -32,13 +34,16 @@ DEGRADATIONS: Mapping[str, Degradation] = {
     "photo-more-passes": PHOTO_MORE_PASSES,
     "photo-slight": PHOTO_SLIGHT,
     "photo-motion": PHOTO_MOTION,
+    "photo-noisier": PHOTO_NOISIER,
+    "photo-in-camera": PHOTO_IN_CAMERA,
     "photo-drawn-factors": PHOTO_DRAWN_FACTORS,
     "photo-unsharpened": PHOTO_UNSHARPENED,
 }
 """Every degradation by its name: the report's, and photographs of any softness.
 
 "photo-more-passes" has more outputs of networks and fainter noise than "photo", "photo-slight" more
-slight blurs and motion, and drawings, "photo-motion" more of both again. The last two lack a part
-of "photo", for the ablation: resizing by exactly 1.5, 2, 3 and 4, and images that are sharpened
-already.
+slight blurs and motion, and drawings, "photo-motion" more of both again, "photo-noisier" more
+noise, compression and outputs of networks, "photo-in-camera" more images that went through every
+step of a camera. The last two lack a part of "photo", for the ablation: resizing by exactly 1.5, 2,
+3 and 4, and images that are sharpened already.
 """
