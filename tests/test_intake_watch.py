@@ -8,11 +8,14 @@ import os
 import threading
 import time
 from contextlib import contextmanager
+from logging.handlers import BufferingHandler
 from typing import TYPE_CHECKING
 
 import pytest
 from watchdog.events import FileCreatedEvent
 from watchdog.observers import Observer
+from watchdog.observers.api import EventQueue, ObservedWatch
+from watchdog.observers.inotify import InotifyFullEmitter
 
 from sharpend.intake import watch as watch_module
 from sharpend.intake.listen import Listener
@@ -255,3 +258,16 @@ def test_listener_never_watches_when_asked(tmp_path: Path) -> None:
     ears = listener(tmp_path, poll_reason="configured")
     ears.renew(0.0)
     assert (ears.polling, ears._watch) == ("configured", None)
+
+
+def test_an_event_of_a_watch_that_is_stopping_is_no_error(tmp_path: Path) -> None:
+    """An emitter complains when it is asked after its end; its other errors are kept."""
+    emitter = InotifyFullEmitter(EventQueue(), ObservedWatch(str(tmp_path), recursive=False))
+    log, heard = logging.getLogger("watchdog.observers.inotify"), BufferingHandler(10)
+    log.addHandler(heard)
+    try:
+        emitter.queue_events(0)
+        log.error("another one")
+    finally:
+        log.removeHandler(heard)
+    assert [record.getMessage() for record in heard.buffer] == ["another one"]

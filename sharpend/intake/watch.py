@@ -51,6 +51,14 @@ _HEARD: list[type[FileSystemEvent]] = [
 ]
 
 
+def _while_running(record: logging.LogRecord) -> bool:
+    """Drop what watchdog 7.1 logs as an error when an event comes while a watch is stopped."""
+    return "called when the thread is inactive" not in record.getMessage()
+
+
+logging.getLogger("watchdog.observers.inotify").addFilter(_while_running)
+
+
 class WatchUnavailableError(SharpendError):
     """The kernel allows no (complete) watch on this folder; the text names the remedy."""
 
