@@ -19,6 +19,7 @@ from sharpend.imaging.filters import degrade
 from sharpend.model.measuring import measure
 from sharpend.model.networks import StudentNet
 from sharpend.model.weights import REDUCTION, Card, Weights
+from tests.conftest import psnr
 from trainer.degradations import blur, camera, photo, reduction
 from trainer.degradations.drawing import drawing
 from trainer.degradations.mixture import Degradation, Degraded, residual_target
@@ -192,6 +193,24 @@ def test_slight_blurs_are_followed_by_no_further_step() -> None:
     clean = [one for one in optical if np.array_equal(one.target, part())]
     assert 0.3 < len(clean) / len(optical) < 0.65
     assert {one.kind for one in clean} == {"gaussian", "defocus", "motion"}
+
+
+def test_what_a_camera_made_of_an_image_stays() -> None:
+    """After noise, its reduction, sharpening and JPEG only the detail lost to blur is asked for."""
+    mixture = photo.PHOTO_IN_CAMERA.mixture
+    assert isinstance(mixture, photo.PhotoMixture)
+    taken = replace(mixture, in_camera=1.0, drawn=0.0)
+    seen = [taken(part(), chance(seed), lambda soft: soft) for seed in range(120)]
+    sharp = [one for one in seen if one.kind == "none"]
+    blurred = [one for one in seen if one.kind in ("gaussian", "defocus", "motion")]
+    assert len(sharp) > 5
+    for one in sharp:
+        assert np.array_equal(one.target, one.input)
+        assert not np.array_equal(one.input, part())
+    near = partial(psnr, part(), data_range=255)
+    gains = [near(one.target) - near(one.input) for one in blurred]
+    assert np.median(gains) > 1
+    assert {one.kind for one in blurred} == {"gaussian", "defocus", "motion"}
 
 
 def test_drawings_are_seeded_and_stand_on_sheets_or_images() -> None:
