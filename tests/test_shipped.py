@@ -139,7 +139,10 @@ def test_an_enlarged_photograph_is_the_specialist_s(name: str) -> None:
 
 
 def drawings() -> dict[str, tuple[NDArray[np.uint8], float]]:
-    """Sharp images that no camera makes, with the PSNR to themselves that they keep at least."""
+    """Sharp images that no camera makes, with the PSNR to themselves that they keep at least.
+
+    A chequerboard that comes back inverted, as before cues were bounded, has 8 dB.
+    """
     checks = (np.indices((256, 256)).sum(axis=0) // 8 % 2 * 200 + 20).astype(np.uint8)
     step = np.full((256, 256), 60, np.uint8)
     step[:, 128:] = 190
@@ -148,7 +151,7 @@ def drawings() -> dict[str, tuple[NDArray[np.uint8], float]]:
         line = "The quick brown fox jumps over 1234567890"
         font = ImageFont.load_default(18)
         ImageDraw.Draw(text).text((10, 8 + row * 26), line, fill=0, font=font)
-    return {"checks": (checks, 30), "step": (step, 50), "text": (np.asarray(text), 50)}
+    return {"checks": (checks, 25), "step": (step, 50), "text": (np.asarray(text), 50)}
 
 
 @pytest.mark.parametrize("drawing", drawings())

@@ -36,7 +36,7 @@ adds more than 2 levels of 8 bits to it, though transforms and prediction reach 
 flat subjects in WebP, AVIF, HEIC and JPEG XL (`tests/test_transparency.py`)."""
 RING_LEVELS = 10
 """Levels of 8 bits that a model may add to such a ring beyond those 2, likewise."""
-CALM_LEVELS = 0.35
+CALM_LEVELS = 0.2
 """A mean of what is added, beyond the ring's reach, from which an image counts as no flat one."""
 
 
