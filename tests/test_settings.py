@@ -240,6 +240,7 @@ def test_a_switch_in_the_environment(tmp_path: Path) -> None:
     [
         (f'{FOLDER}state = "s"', "folder.1.state: is no key of a table; move it to the top of"),
         ('[model]\nstate = "s"', "model.state: is no key of a table; move it to the top of"),
+        ('[model]\nmodel = "m"', "model.model: unknown key, and the name of a table; known are "),
         ("settle_s = 3", "settle_s: is in the wrong place; move it below [[folder]]"),
         ("every_s = 3", "every_s: is in the wrong place; move it below [report]"),
         (f"{FOLDER}count = 3", "folder.1.count: is in the wrong place; move it below [workers]"),

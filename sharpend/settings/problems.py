@@ -98,6 +98,8 @@ def _advice(
 
 def _unknown(key: str, section: str, known: Mapping[str, Sequence[str]]) -> str:
     """Advice on a key that its table does not have: the table that has it, or a similar key."""
+    if section and key in known:  # a table's own name, as in `[model] model = ...`
+        return f"unknown key, and the name of a table; {suggestion(key, known[section])}"
     if key in known[""]:
         return "is no key of a table; move it to the top of the file, above the first [ or [["
     owners = [
