@@ -139,10 +139,7 @@ def test_an_enlarged_photograph_is_the_specialist_s(name: str) -> None:
 
 
 def drawings() -> dict[str, tuple[NDArray[np.uint8], float]]:
-    """Sharp images that no camera makes, with the PSNR to themselves that they keep at least.
-
-    A chequerboard that comes back inverted, as before cues were bounded, has 8 dB.
-    """
+    """Sharp images that no camera makes, with the PSNR to themselves that they keep at least."""
     checks = (np.indices((256, 256)).sum(axis=0) // 8 % 2 * 200 + 20).astype(np.uint8)
     step = np.full((256, 256), 60, np.uint8)
     step[:, 128:] = 190
@@ -151,11 +148,23 @@ def drawings() -> dict[str, tuple[NDArray[np.uint8], float]]:
         line = "The quick brown fox jumps over 1234567890"
         font = ImageFont.load_default(18)
         ImageDraw.Draw(text).text((10, 8 + row * 26), line, fill=0, font=font)
-    return {"checks": (checks, 25), "step": (step, 50), "text": (np.asarray(text), 50)}
+    return {"checks": (checks, 30), "step": (step, 50), "text": (np.asarray(text), 50)}
 
 
-@pytest.mark.parametrize("drawing", drawings())
-@pytest.mark.parametrize("name", [name for name in SIZES if name.endswith("-photo")])
+MISSED = ("base-photo", "checks")
+MISS = pytest.mark.xfail(strict=True, reason="base-photo keeps 27.8 dB of a chequerboard")
+"""A miss of the shipped weights, which the next ones are to mend."""
+
+
+@pytest.mark.parametrize(
+    ("name", "drawing"),
+    [
+        pytest.param(name, drawing, marks=MISS if (name, drawing) == MISSED else ())
+        for name in SIZES
+        if name.endswith("-photo")
+        for drawing in drawings()
+    ],
+)
 def test_drawings_stay_nearly_as_they_are(name: str, drawing: str) -> None:
     """Cues beyond those of photographs are bounded, so that patterns are not turned round."""
     gray, least = drawings()[drawing]
