@@ -52,6 +52,10 @@ _MOST = (2.1, 1.9, 1.2, 2.5, 3.0, 1.4)
 _STEEPNESS = (-3.2, 5.0)
 """Bounds of the cues of energies and of the falls: the range of the images that models are trained
 with. Patterns and drawings may lie beyond, where a model has learned nothing."""
+_BEYOND_FROM, _BEYOND_TO = 2.0, 8.0
+"""Distance of a fall from these bounds at which the strength of a model begins to fade, and at
+which nothing is left: 2.8 is the most that random modules as of a QR code have, 5 the least that
+gratings and chequerboards of up to 8 pixels have."""
 _FALLS = (2.06, 1.50, 1.29, 1.10, 0.95, 0.72, 0.49, 0.43, 0.67, 0.25, 0.12)
 _SPREADS = (0.81, 0.82, 0.77, 0.67, 0.65, 0.58, 0.49, 0.36, 0.67, 0.31, 0.22)
 """Mean and standard deviation of the fall of log power from ring to ring, in the photo mixture."""
@@ -123,7 +127,25 @@ def cues_of(measured: Tensor) -> Tensor:
     ]
     least, most, *_ = _constants(measured.device, measured.dtype)
     bounded = torch.stack(bands, dim=1).clamp(least, most)
-    return torch.cat([bounded, _falls(rings), _directions(sectors)], dim=1)
+    falls = _standard_falls(rings).clamp(*_STEEPNESS)
+    return torch.cat([bounded, falls, _directions(sectors)], dim=1)
+
+
+def out_of_distribution(measured: Tensor) -> Tensor:
+    """Compute how far an image's spectrum lies outside of what models are trained with.
+
+    Bounded cues are those of some photograph, but not of this image: a grating or chequerboard has
+    power in few rings, and a model that takes it for a soft photograph turns it round.
+
+    Args:
+        measured: B x MEASURED energies.
+
+    Returns:
+        B numbers: 0 inside and near the bounds of the falls from ring to ring, 1 far beyond.
+    """
+    falls = _standard_falls(measured[:, :RINGS])
+    beyond = (falls - falls.clamp(*_STEEPNESS)).abs().amax(dim=1)
+    return ((beyond - _BEYOND_FROM) / (_BEYOND_TO - _BEYOND_FROM)).clamp(0, 1)
 
 
 def _above_floor(energies: Tensor) -> Tensor:
@@ -132,12 +154,12 @@ def _above_floor(energies: Tensor) -> Tensor:
     return torch.stack([whole, (structure - floor).clamp_min(0), floor], dim=1)
 
 
-def _falls(power: Tensor) -> Tensor:
+def _standard_falls(power: Tensor) -> Tensor:
     """Falls of log power from ring to ring, standardised: B x (RINGS - 1)."""
     level = torch.log(power + FAINT_POWER)
     falls = level[:, :-1] - level[:, 1:]
     *_, means, spreads = _constants(power.device, power.dtype)
-    return ((falls - means) / spreads).clamp(*_STEEPNESS)
+    return (falls - means) / spreads
 
 
 def _directions(power: Tensor) -> Tensor:

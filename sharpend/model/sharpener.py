@@ -15,6 +15,7 @@ import numpy as np
 
 from sharpend.imaging.depth import keep_beyond
 from sharpend.model import crispness as crisp
+from sharpend.model.cues import out_of_distribution
 from sharpend.model.device import PlacedModel, Placement
 from sharpend.model.measuring import measure, tested_for_enlargement
 from sharpend.model.networks import GRID_PX
@@ -82,7 +83,9 @@ class Sharpener:
         Args:
             pixels: H x W x C uint8, uint16 or float32, C 1 (gray) or 3 (RGB), sRGB-encoded, not
                 multiplied by alpha; all of them influence their neighbours.
-            strength: 0..2, scales what the model adds; at 0 it does not run.
+            strength: 0..2, scales what the model adds; at 0 it does not run. A model with cues adds
+                less, or nothing, to patterns unlike all photographs:
+                `sharpend.model.cues.out_of_distribution`.
             overshoot: 0..255, levels of 8 bit by which a channel may leave its values around a
                 pixel; see `sharpend.model.packing.Packed.finish`.
             crispness: 0..1, how much of a mask is laid over the model's result; see
@@ -96,11 +99,14 @@ class Sharpener:
         Raises:
             TransientError: the device has no memory even for the smallest tile.
         """
+        if cues is None and (crispness or (strength and self.runtime.cued)):
+            cues = self.measured(pixels)
+        runtime = self.runtime_for(cues)
+        if runtime.cued and cues is not None:
+            strength *= 1 - float(out_of_distribution(cues.tensor()))
         if not (strength or crispness):
             return pixels.copy()
-        if cues is None and (crispness or self.runtime.cued):
-            cues = self.measured(pixels)
-        how = _Parameters(self.runtime_for(cues), strength, overshoot, crispness, cues)
+        how = _Parameters(runtime, strength, overshoot, crispness, cues)
         while True:
             try:
                 return self._sharpen(pixels, how)
