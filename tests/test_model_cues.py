@@ -11,7 +11,7 @@ import torch
 from skimage import data
 from torch.nn import functional as F  # noqa: N812 - the field's own name
 
-from sharpend.imaging.filters import degrade
+from sharpend.imaging.filters import blur, degrade
 from sharpend.model.bands import energies
 from sharpend.model.cues import (
     BANDS,
@@ -24,10 +24,14 @@ from sharpend.model.cues import (
     band_kernels,
     cues_of,
     folded_luma,
+    out_of_distribution,
 )
 from sharpend.model.measuring import STRIP_PX, measure
+from trainer.degradations.camera import jpeg
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 
@@ -161,3 +165,33 @@ def test_cues_beyond_those_of_photographs_are_bounded() -> None:
     wild = torch.tensor([[10.0 ** (-14 * (n % 2)) for n in range(MEASURED)]])
     assert cues_of(wild).abs().max() <= 5
     assert cues_of(torch.zeros(1, MEASURED)).abs().max() <= 5
+
+
+@pytest.mark.parametrize(
+    "softened",
+    [
+        lambda pixels: pixels,
+        degrade,
+        lambda pixels: blur(pixels, sigma=6.0),
+        lambda pixels: jpeg(pixels, 15),
+        lambda pixels: jpeg(blur(pixels, sigma=1.5), 30),
+        lambda pixels: pixels[::4, ::4].repeat(4, axis=0).repeat(4, axis=1),
+    ],
+    ids=["sharp", "x4", "blurred", "JPEG", "blurred JPEG", "pixel art"],
+)
+def test_no_photograph_is_out_of_distribution(
+    softened: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+) -> None:
+    """Blurred, compressed or enlarged, it gets the whole strength of a model."""
+    for pixels in (data.astronaut(), data.coffee(), data.brick()):  # type: ignore[no-untyped-call]
+        colours = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+        measured = measure(softened(np.ascontiguousarray(colours))).tensor()
+        assert out_of_distribution(measured).item() == 0
+
+
+@pytest.mark.parametrize("period", [4, 8, 16])
+def test_a_grating_is_out_of_distribution(period: int) -> None:
+    """Its power lies in one ring, that of a photograph in all of them."""
+    wave = np.sin(np.arange(256) * (2 * np.pi / period)) * 100 + 128
+    gray = np.tile(wave.round().astype(np.uint8), (256, 1))[:, :, None]
+    assert out_of_distribution(measure(gray).tensor()).item() == 1
