@@ -84,8 +84,7 @@ class Sharpener:
             pixels: H x W x C uint8, uint16 or float32, C 1 (gray) or 3 (RGB), sRGB-encoded, not
                 multiplied by alpha; all of them influence their neighbours.
             strength: 0..2, scales what the model adds; at 0 it does not run. A model with cues adds
-                less, or nothing, to patterns unlike all photographs:
-                `sharpend.model.cues.out_of_distribution`.
+                less to patterns unlike photographs (`sharpend.model.cues.out_of_distribution`).
             overshoot: 0..255, levels of 8 bit by which a channel may leave its values around a
                 pixel; see `sharpend.model.packing.Packed.finish`.
             crispness: 0..1, how much of a mask is laid over the model's result; see
