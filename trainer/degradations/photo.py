@@ -81,6 +81,7 @@ class PhotoMixture:
         noisy: share of images with sensor noise, of those that a camera develops.
         compressed: share of images with JPEG compression, of the same.
         in_camera: share of images with slight or no blur that go through every step of a camera.
+        camera_sharpens: share of these that the camera sharpens.
     """
 
     shares: tuple[float, ...] = _SHARES
@@ -92,6 +93,7 @@ class PhotoMixture:
     noisy: float = 0.4
     compressed: float = 0.4
     in_camera: float = 0.0
+    camera_sharpens: float = 0.7
 
     def __call__(
         self, pixels: Pixels, generator: np.random.Generator, sharpen: Sharpen | None = None
@@ -109,7 +111,7 @@ class PhotoMixture:
         kind = KINDS[generator.choice(len(KINDS), p=self.shares)]
         if self.in_camera and kind in _TAKEN and chance(generator, self.in_camera):
             soft = _TAKEN[kind](pixels, generator)
-            given, clean = _taken(soft, generator)
+            given, clean = _taken(soft, generator, self.camera_sharpens)
             reference = clean if kind == UNTOUCHED else pixels
             return Degraded(kind, given, residual_target(given, reference, clean))
         if self.slight and kind in _SLIGHT and chance(generator, self.slight):
@@ -192,8 +194,10 @@ class PhotoMixture:
         return given, clean
 
 
-def _taken(soft: Pixels, generator: np.random.Generator) -> tuple[Pixels, Pixels]:
-    """Apply noise, its reduction, sharpening and compression, as cameras do.
+def _taken(
+    soft: Pixels, generator: np.random.Generator, sharpened: float
+) -> tuple[Pixels, Pixels]:
+    """Apply noise, its reduction, sharpening (to this share) and compression, as cameras do.
 
     Returns the image, and one without noise and compression.
     """
@@ -201,7 +205,7 @@ def _taken(soft: Pixels, generator: np.random.Generator) -> tuple[Pixels, Pixels
     given = camera.noisy(soft, sigma, generator, shot=generator.random())
     strength = sigma * generator.uniform(0.6, 1.3)
     given, clean = (camera.denoised(one, strength) for one in (given, soft))
-    if chance(generator, 0.7):
+    if chance(generator, sharpened):
         radius, percent = generator.uniform(0.5, 1.2), int(generator.integers(20, 100))
         given, clean = (camera.sharpened(one, radius, percent) for one in (given, clean))
     quality, subsampling = int(generator.integers(85, 99)), int(generator.choice([0, 2]))
@@ -279,5 +283,8 @@ _noisier = PhotoMixture(
 )
 PHOTO_NOISIER = Degradation(_noisier, _USE, _LIMITS)
 PHOTO_IN_CAMERA = Degradation(replace(_noisier, in_camera=0.3), _USE, _LIMITS)
+PHOTO_SOFT_CAMERA = Degradation(
+    replace(_noisier, in_camera=0.5, camera_sharpens=0.4), _USE, _LIMITS
+)
 PHOTO_DRAWN_FACTORS = Degradation(PhotoMixture(exact=0), _USE, _LIMITS)
 PHOTO_UNSHARPENED = Degradation(PhotoMixture(shares=_without_sharpened()), _USE, _LIMITS)

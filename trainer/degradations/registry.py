@@ -15,6 +15,7 @@ from trainer.degradations.photo import (
     PHOTO,
     PHOTO_DRAWN_FACTORS,
     PHOTO_IN_CAMERA,
+    PHOTO_SOFT_CAMERA,
     PHOTO_MORE_PASSES,
     PHOTO_MOTION,
     PHOTO_NOISIER,
@@ -36,6 +37,7 @@ DEGRADATIONS: Mapping[str, Degradation] = {
     "photo-motion": PHOTO_MOTION,
     "photo-noisier": PHOTO_NOISIER,
     "photo-in-camera": PHOTO_IN_CAMERA,
+    "photo-soft-camera": PHOTO_SOFT_CAMERA,
     "photo-drawn-factors": PHOTO_DRAWN_FACTORS,
     "photo-unsharpened": PHOTO_UNSHARPENED,
 }
