@@ -55,6 +55,7 @@ trainer's degradations."""
 _LIMITS = """\
 - It restores lost sharpness only; noise and compression stay as they are.
 - Heavy defocus and long motion are out of its reach: such images are changed little.
+- Fine regular patterns that fill an image, as gratings and chequerboards, are left as they are.
 - Noise looks like sharpness: of a soft image with strong noise less is restored.
 - An original that is soft on purpose may come out a little crisper; `strength` below 1 softens the
   effect.
@@ -194,9 +195,7 @@ class PhotoMixture:
         return given, clean
 
 
-def _taken(
-    soft: Pixels, generator: np.random.Generator, sharpened: float
-) -> tuple[Pixels, Pixels]:
+def _taken(soft: Pixels, generator: np.random.Generator, sharpened: float) -> tuple[Pixels, Pixels]:
     """Apply noise, its reduction, sharpening (to this share) and compression, as cameras do.
 
     Returns the image, and one without noise and compression.

@@ -15,11 +15,11 @@ from trainer.degradations.photo import (
     PHOTO,
     PHOTO_DRAWN_FACTORS,
     PHOTO_IN_CAMERA,
-    PHOTO_SOFT_CAMERA,
     PHOTO_MORE_PASSES,
     PHOTO_MOTION,
     PHOTO_NOISIER,
     PHOTO_SLIGHT,
+    PHOTO_SOFT_CAMERA,
     PHOTO_UNSHARPENED,
 )
 from trainer.degradations.reduction import REPORT
@@ -46,6 +46,7 @@ DEGRADATIONS: Mapping[str, Degradation] = {
 "photo-more-passes" has more outputs of networks and fainter noise than "photo", "photo-slight" more
 slight blurs and motion, and drawings, "photo-motion" more of both again, "photo-noisier" more
 noise, compression and outputs of networks, "photo-in-camera" more images that went through every
-step of a camera. The last two lack a part of "photo", for the ablation: resizing by exactly 1.5, 2,
-3 and 4, and images that are sharpened already.
+step of a camera, "photo-soft-camera" still more of them, which the camera sharpens less often. The
+last two lack a part of "photo", for the ablation: resizing by exactly 1.5, 2, 3 and 4, and images
+that are sharpened already.
 """
