@@ -46,17 +46,32 @@ def finished(picture: Picture, policies: Policies, record: Provenance | None) ->
 
 
 def _finished(frame: Frame, container: Container, policies: Policies, notes: list[str]) -> Frame:
-    carried = frame.carried
+    carried, encoding = reduced(frame.carried, container, policies, notes), frame.encoding
     if policies.metadata is Metadata.STRIP:
-        encoding = {key: value for key, value in frame.encoding.items() if key != "header"}
-        return replace(frame, carried=_stripped(carried), encoding=encoding)
+        encoding = {key: value for key, value in encoding.items() if key != "header"}
+    elif policies.thumbnail is Thumbnail.REFRESH:
+        carried = _with_new_thumbnail(frame, carried, container, notes)
+    return replace(frame, carried=carried, encoding=encoding)
+
+
+def reduced(
+    carried: Carried, container: Container, policies: Policies, notes: list[str]
+) -> Carried:
+    """Remove from metadata what the policies do not let through.
+
+    Args:
+        carried: of one image.
+        container: of its format.
+        policies: what is kept.
+        notes: gets sentences on what was removed as a whole.
+    """
+    if policies.metadata is Metadata.STRIP:
+        return _stripped(carried)
     if policies.metadata is Metadata.STRIP_GPS:
         carried = _without_gps(carried, container, notes)
     if policies.thumbnail is Thumbnail.DROP:
         carried = _mapped(carried, container, {Kind.EXIF: exif.without_thumbnail}, notes)
-    elif policies.thumbnail is Thumbnail.REFRESH:
-        carried = _with_new_thumbnail(frame, carried, container, notes)
-    return replace(frame, carried=carried)
+    return carried
 
 
 def _stripped(carried: Carried) -> Carried:

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from sharpend.imaging.containers import avifdeep, isobmff, isotracks, itemsupport, pillow, trailers
+from sharpend.imaging.containers import (
+    avifdeep,
+    isobmff,
+    isotracks,
+    itemedit,
+    itemsupport,
+    pillow,
+    trailers,
+)
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.geometry import check_square, crop_notes, crop_of, size_of
 from sharpend.imaging.containers.itemdata import metadata_of, notes_of, with_exif, without_exif
@@ -200,4 +208,12 @@ def _cropped(frame: Frame, crop: Crop) -> Frame:
 
 
 _READING = pillow.Reading(options=_options, deep=avifdeep.samples)
-CONTAINER = Container(_probe, _read, _write, isobmff.check_whole, is_lossy=_is_lossy, xmp_at=b"")
+CONTAINER = Container(
+    _probe,
+    _read,
+    _write,
+    isobmff.check_whole,
+    is_lossy=_is_lossy,
+    xmp_at=b"",
+    edited=itemedit.edited,
+)

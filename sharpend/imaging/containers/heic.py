@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sharpend.imaging import extras
-from sharpend.imaging.containers import codedunits, isobmff, itemsupport, pillow, trailers
+from sharpend.imaging.containers import codedunits, isobmff, itemedit, itemsupport, pillow, trailers
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.geometry import check_square, crop_notes, crop_of, size_of
 from sharpend.imaging.containers.itemdata import metadata_of, notes_of
@@ -163,4 +163,6 @@ def _read(source: Source) -> Picture:
 
 # Its further images are shots or depth, no frames.
 _READING = pillow.Reading(_carried, _options, count=pillow.one_frame, deep=_samples)
-CONTAINER = Container(_probe, _read, _write, isobmff.check_whole, xmp_at=b"")
+CONTAINER = Container(
+    _probe, _read, _write, isobmff.check_whole, xmp_at=b"", edited=itemedit.edited
+)

@@ -96,6 +96,12 @@ class Box(NamedTuple):
     """Its size field of 32 bits: 0 to the end of all, 1 for one of 64 bits, 2 to 7 nonsense."""
 
 
+def box_of(kind: bytes, *content: bytes) -> bytes:
+    """Build one box."""
+    body = b"".join(content)
+    return (_HEAD_BYTES + len(body)).to_bytes(4) + kind + body
+
+
 def boxes(reader: Reader) -> Iterator[Box]:
     """Iterate over consecutive boxes, until one has no length or less than a header is left.
 

@@ -13,16 +13,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sharpend.errors import ImageRefusedError
 from sharpend.imaging.containers.isobmff import Fields, boxes, inside
+from sharpend.imaging.containers.items import items_in
 from sharpend.imaging.reading import Reader, damaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from sharpend.imaging.containers.items import Items
+
     Range = tuple[int, int]
     """Offsets of the first byte and behind the last one."""
 
 _MOVIE = frozenset(b"mvhd trak free skip".split())
-_TRACK = frozenset(b"tkhd tref edts mdia free skip".split())
+_TRACK = frozenset(b"tkhd tref edts mdia meta free skip".split())
+_DESCRIPTION = frozenset(b"hdlr pitm iloc iinf iref idat dinf free skip".split())
+"""Boxes of a track's own list of items."""
 _VERSION_BYTES = 4
 _HANDLER_AT, _CODING_AT = 8, 12
 """In hdlr, and in stsd behind its head and the length of its first entry."""
@@ -40,6 +45,8 @@ class Track(NamedTuple):
     """pict, auxv (alpha), vide, soun, ..."""
     coding: bytes
     samples: tuple[Range, ...]
+    items: Items
+    """Metadata of the track alone, mostly that of the whole file."""
     others: tuple[bytes, ...]
     """Types of its boxes beside those that describe it."""
 
@@ -101,6 +108,7 @@ def is_sequence(data: bytes) -> bool:
 
 def _track(trak: bytes) -> Track:
     parts = dict(inside(trak))
+    described = list(inside(parts.get(b"meta", b"")[_VERSION_BYTES:]))
     media = dict(inside(parts.get(b"mdia", b"")))
     table = dict(inside(dict(inside(media.get(b"minf", b""))).get(b"stbl", b"")))
     head = Fields(parts.get(b"tkhd", b""))
@@ -112,7 +120,11 @@ def _track(trak: bytes) -> Track:
         media.get(b"hdlr", b"")[_HANDLER_AT : _HANDLER_AT + 4],
         table.get(b"stsd", b"")[_CODING_AT : _CODING_AT + 4],
         tuple(_samples(table)),
-        tuple(kind for kind in parts if kind not in _TRACK),
+        items_in(described, 0),
+        (
+            *(kind for kind in parts if kind not in _TRACK),
+            *(kind for kind, _ in described if kind not in _DESCRIPTION),
+        ),
     )
 
 
