@@ -247,7 +247,8 @@ def test_a_sharp_file_passes_without_its_metadata(
 ) -> None:
     """`skip_sharp` copies what is compressed, and policy decides over the rest."""
     source = shipped.source / f"a.{suffix}"
-    sharp().save(source, quality=91, exif=block(), icc_profile=PROFILE, comment=b"mine")
+    told = b"Exif\0\0" + block()
+    sharp().save(source, quality=91, exif=told, icc_profile=PROFILE, comment=b"mine")
     outcome = run(worker, shipped, source, STRIP)
     before, after = source.read_bytes(), shipped.made.read_bytes()
     assert outcome.frames == 0
