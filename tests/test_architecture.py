@@ -44,6 +44,7 @@ PACKAGES = {
     " extras crops"
     " metadata metadata.ifd metadata.blocks metadata.xmp metadata.exifblock metadata.exif"
     " metadata.photoshop metadata.pngtext metadata.provenance metadata.icc metadata.thumbnail"
+    " metadata.tagnames"
     " color picture losses transparency source"
     " containers containers.container containers.pillow containers.trailers"
     " containers.codecwarnings containers.surplus containers.lzw"
@@ -114,7 +115,8 @@ IMPORTERS = {
         "sharpend.imaging.containers.riff",
         "sharpend.imaging.containers.tiffstrips",
     },
-    "tifffile": {
+    "tifffile": {"sharpend.imaging.metadata.tagnames"}
+    | {
         f"sharpend.imaging.containers.{module}"
         for module in (
             "tiff",

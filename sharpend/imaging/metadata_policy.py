@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 from sharpend.imaging.containers import trailers
 from sharpend.imaging.detection import CONTAINERS
 from sharpend.imaging.metadata import exif, photoshop, pngtext, xmp
-from sharpend.imaging.metadata.blocks import NEEDED, TRAILER, Block, Carried, Kind
+from sharpend.imaging.metadata.blocks import (
+    NEEDED,
+    NOTE_MOVED,
+    TRAILER,
+    Block,
+    Carried,
+    Kind,
+)
+from sharpend.imaging.metadata.ifd import MAKER_NOTE
+from sharpend.imaging.metadata.tagnames import names
 from sharpend.imaging.metadata.thumbnail import thumbnail
 from sharpend.policies import Metadata, Thumbnail
 
@@ -95,21 +104,36 @@ def _without_gps(carried: Carried, container: Container, notes: list[str]) -> Ca
         carried = carried.without(Kind.OTHER)
     telling = [block for block in carried.blocks if pngtext.holds_gps(block.where, block.data)]
     if telling:
-        notes.append("removed a text chunk that contains GPS data")
+        notes.append("removed a text chunk that contains, or may contain, GPS data")
         rest = tuple(block for block in carried.blocks if block not in telling)
         carried = replace(carried, blocks=rest)
     tags = carried.tags
-    if tags and tags.without_private() != tags:
-        notes.append("removed a directory of unknown meaning that may contain GPS data")
-        tags = tags.without_private()
-    carried = replace(carried, tags=tags and tags.without_gps())
+    blocks = [block.data for block in carried.blocks if block.kind is Kind.EXIF]
+    private = set().union(tags.private() if tags else (), *map(exif.unknown_tags, blocks))
+    _tell_private(private, notes)
+    carried = replace(carried, tags=tags and tags.without_private().without_gps())
     has_lost_video = any(block.where == TRAILER for block in unknown)
+    carried = photoshop.joined(carried)
+    resources = photoshop.unknown(carried.data(Kind.PHOTOSHOP))
+    if resources:
+        told = ", ".join(map(str, resources))
+        notes.append(f"removed Photoshop resources that may contain GPS data: {told}")
     edits = {
         Kind.EXIF: exif.without_gps,
         Kind.XMP: _quiet_without_gps if has_lost_video else xmp.without_gps,
         Kind.PHOTOSHOP: photoshop.without_gps,
     }
-    return _mapped(photoshop.joined(carried), container, edits, notes)
+    return _mapped(carried, container, edits, notes)
+
+
+def _tell_private(tags: set[int], notes: list[str]) -> None:
+    """Add notes on tags that are removed because only their makers understand them."""
+    if MAKER_NOTE in tags:
+        notes[:] = [note for note in notes if note != NOTE_MOVED]
+        notes.append("removed its maker note (MakerNote), which may contain GPS data")
+    if tags - {MAKER_NOTE}:
+        told = names(tags - {MAKER_NOTE})
+        notes.append(f"removed tags of unknown meaning that may contain GPS data: {told}")
 
 
 def _quiet_without_gps(packet: bytes) -> bytes:
