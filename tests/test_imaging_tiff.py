@@ -188,7 +188,7 @@ def test_without_positions_private_tags_and_maker_notes_go() -> None:
     assert {path for path in found if path[0] == EXIF} == {(EXIF,), (EXIF, 36867)}
     assert kept.notes == (
         "removed its maker note (MakerNote), which may contain GPS data",
-        "removed tags of unknown meaning that may contain GPS data: 65000",
+        "removed tags of unknown meaning that may contain GPS data: 65000 (OwnerName)",
     )
     assert b"52.5 N" in written(read(made.data))
 
