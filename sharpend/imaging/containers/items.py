@@ -179,7 +179,7 @@ def items_in(meta: Boxes, primary: int) -> Items:
         dict(_limited(_kinds(boxes.get(b"iinf", b"")))),
         _properties(iprp),
         _essential(iprp),
-        tuple(_limited(_references(boxes.get(b"iref", b"")))),
+        tuple(_limited(relations(boxes.get(b"iref", b"")))),
         {one.item: one.place for one in _limited(entries_of(boxes.get(b"iloc", b"")))},
         boxes.get(b"idat", b""),
     )
@@ -261,8 +261,8 @@ def associations(ipma: bytes) -> Iterator[tuple[int, int, int]]:
             yield number, fields.number(size) & (0x7FFF if size > 1 else 0x7F), at
 
 
-def _references(iref: bytes) -> Iterator[Reference]:
-    """Relations of items to each other."""
+def relations(iref: bytes) -> Iterator[Reference]:
+    """Iterate over the relations of items to each other."""
     if not iref:
         return
     size = 4 if iref[0] else 2
