@@ -14,7 +14,7 @@ from PIL import Image
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import codec
-from sharpend.imaging.containers import apng, gifblocks, pngchunks
+from sharpend.imaging.containers import apng, gifblocks, isotracks, pngchunks
 from sharpend.imaging.metadata.blocks import Kind
 from sharpend.policies import Frames, Policies
 
@@ -215,6 +215,17 @@ def test_pages_keep_what_is_their_own() -> None:
             assert page.compression == compression
             assert page.description == f"page {compression}"
             assert page.tags[282].value == (100 + compression, 1)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_an_avif_is_shown_as_often_as_before(count: int) -> None:
+    """Pillow writes animations that are shown for ever."""
+    first, *others = moving(transparent=False)
+    file = BytesIO()
+    first.save(file, "AVIF", save_all=True, append_images=others, duration=DURATIONS)
+    data = isotracks.with_plays(file.getvalue(), count) if count else file.getvalue()
+    assert decoded(data).loop == count
+    assert isotracks.plays(again(data)) == count
 
 
 @pytest.mark.skipif(not shutil.which("avifenc"), reason="avifenc is not installed")

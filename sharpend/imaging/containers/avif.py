@@ -148,6 +148,8 @@ def _write(picture: Picture) -> bytes:
         encoded = with_exif(encoded, exif) if exif else encoded
         if len(encoded) >= least_bytes:
             break
+    if others and picture.loop:
+        encoded = isotracks.with_plays(encoded, picture.loop)
     return isobmff.with_colour(encoded, *colour) if colour else encoded
 
 
@@ -184,6 +186,7 @@ def _read(source: Source) -> Picture:
     lost = [((), trailers.unknown(behind)), left_out(data, items, is_sequence=is_sequence)]
     if is_sequence and not is_deep:
         lost.append(_of_sequence(data, items, len(picture.frames) + len(picture.losses)))
+        picture = replace(picture, loop=isotracks.plays(data))
     if items.alphas() and all(frame.alpha is None for frame in picture.frames):
         raise unsupported("its decoder does not find its alpha channel")
     frames = [_cropped(frame, crop) for frame in picture.frames] if crop else picture.frames

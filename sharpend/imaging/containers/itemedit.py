@@ -12,7 +12,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from sharpend.imaging.containers import isotracks, itemlists, leftout, pillow
-from sharpend.imaging.containers.isobmff import box_of, boxes, inside, without_cut_padding
+from sharpend.imaging.containers.isobmff import box_of, boxes, inside, leaves, without_cut_padding
 from sharpend.imaging.containers.itemdata import XMP_TYPE, exif_item, metadata_of
 from sharpend.imaging.containers.itemplaces import IN_FILE, IN_META
 from sharpend.imaging.containers.items import items_in, items_of
@@ -20,7 +20,7 @@ from sharpend.imaging.metadata.blocks import Block, Carried, Kind
 from sharpend.imaging.reading import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from sharpend.imaging.containers.isobmff import Box
     from sharpend.imaging.containers.itemplaces import Place
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     """The items that stay, by number: their new content, None for that of an image."""
 
 _STAYING = frozenset(b"ftyp styp meta mdat moov wide pdin".split())
-_NESTED = frozenset({b"moov", b"trak", b"mdia"})
 _TIMES = frozenset({b"mvhd", b"tkhd", b"mdhd"})
 _HEAD_BYTES, _VERSION_BYTES = 8, 4
 _MADE_AT = b"times"
@@ -53,29 +52,19 @@ def edited(data: bytes, edit: Callable[[Carried], Carried]) -> tuple[bytes, list
     """
     data = without_cut_padding(data)
     items = items_of(Reader(BytesIO(data)))
-    leaves = list(_leaves(data, 0, len(data)))
+    found = list(leaves(data))
     carried, notes = pillow.unannounced(metadata_of(items, data, Carried()))
-    if any(leaf.kind in _TIMES for leaf in leaves):
+    if any(leaf.kind in _TIMES for leaf in found):
         carried = Carried((*carried.blocks, Block(Kind.TEXT, b"", _MADE_AT)))
     wanted = edit(carried)
     made, contents = bytearray(data), _contents(items, wanted)
-    _edit_lists(made, leaves, items, contents)
+    _edit_lists(made, found, items, contents)
     if all(block.where != _MADE_AT for block in wanted.blocks):
-        _clear_times(made, leaves)
+        _clear_times(made, found)
     _clear_boxes(made)
     form = leftout.left_out(data, items, is_sequence=False).notes
     staying = leftout.of_properties(items, are_form=True)
     return bytes(made), [*notes, *(note for note in form if note not in staying)]
-
-
-def _leaves(data: bytes, start: int, end: int) -> Iterator[Box]:
-    """Iterate over the boxes of a file and of its tracks, with offsets in the file."""
-    for each in boxes(Reader(BytesIO(data[start:end]))):
-        there = each._replace(start=start + each.start, end=min(start + each.end, end))
-        if each.kind in _NESTED:
-            yield from _leaves(data, there.start, there.end)
-        else:
-            yield there
 
 
 def _contents(items: Items, wanted: Carried) -> Contents:
@@ -98,7 +87,7 @@ def _contents(items: Items, wanted: Carried) -> Contents:
     return contents
 
 
-def _edit_lists(made: bytearray, leaves: list[Box], items: Items, contents: Contents) -> None:
+def _edit_lists(made: bytearray, found: list[Box], items: Items, contents: Contents) -> None:
     """Change the lists of items: that of the file, and those of tracks, which tell the same."""
     data = bytes(made)
     shared = {
@@ -106,32 +95,32 @@ def _edit_lists(made: bytearray, leaves: list[Box], items: Items, contents: Cont
         for number, content in contents.items()
         if number in items.places
     }
-    media = [(leaf.start, leaf.end) for leaf in leaves if leaf.kind == b"mdat"]
+    media = [(leaf.start, leaf.end) for leaf in found if leaf.kind == b"mdat"]
     images = [number for number, content in contents.items() if content is None]
     needed = [span for number in images for span in _spans(items.places.get(number))]
     needed += isotracks.tracks_of(data).samples
     is_first = True
-    for leaf in leaves:
+    for leaf in found:
         if leaf.kind != b"meta":
             continue
         described = list(inside(data[leaf.start + _VERSION_BYTES : leaf.end]))
-        found = items_in(described, 0)
-        staying = contents if is_first else _same(found, shared)
+        listed = items_in(described, 0)
+        staying = contents if is_first else _same(listed, shared)
         is_first = False
-        inner = bytearray(found.inner)
-        for number, place in found.places.items():
+        inner = bytearray(listed.inner)
+        for number, place in listed.places.items():
             content = staying.get(number, b"")
             if content is not None:
                 _check(place, media, needed, len(inner))
                 _put(made if place.method == IN_FILE else inner, place, content)
         described = [(kind, bytes(inner) if kind == b"idat" else body) for kind, body in described]
-        gone = (found.items.keys() | found.places.keys()) - staying.keys()
+        gone = (listed.items.keys() | listed.places.keys()) - staying.keys()
         _put_list(made, leaf, itemlists.without(described, gone))
 
 
-def _same(found: Items, shared: Mapping[tuple[bytes, Place], bytes | None]) -> Contents:
+def _same(listed: Items, shared: Mapping[tuple[bytes, Place], bytes | None]) -> Contents:
     """Return the items of a track that the whole file has, too."""
-    keys = {number: (found.kind_of(number), place) for number, place in found.places.items()}
+    keys = {number: (listed.kind_of(number), place) for number, place in listed.places.items()}
     return {number: shared[key] for number, key in keys.items() if key in shared}
 
 
@@ -180,9 +169,9 @@ def _put_list(made: bytearray, leaf: Box, described: bytes) -> None:
     )
 
 
-def _clear_times(made: bytearray, leaves: list[Box]) -> None:
+def _clear_times(made: bytearray, found: list[Box]) -> None:
     """Set the times at which tracks were made and changed to zero, which says nothing."""
-    for leaf in leaves:
+    for leaf in found:
         if leaf.kind in _TIMES:
             size = 16 if made[leaf.start] else 8
             start = leaf.start + _VERSION_BYTES
