@@ -185,7 +185,7 @@ def test_what_would_pass_untouched(
     _, (told,) = inspected(capsys, "a.png")
     assert told["passed_on"]
     main(["inspect", "a.png"])
-    assert capsys.readouterr().out.startswith("a.png: would be copied unchanged\n")
+    assert capsys.readouterr().out.startswith("a.png: would be copied\n")
     monkeypatch.setenv("SHARPEND_PICTURES__PROVENANCE", "true")
     _, (told,) = inspected(capsys, "a.png")
     assert not told["passed_on"]
