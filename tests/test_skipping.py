@@ -16,6 +16,7 @@ from sharpend.model.device import PlacedModel
 from sharpend.model.measuring import measure
 from sharpend.policies import Cmyk, Frames, Metadata, Policies, Thumbnail
 from sharpend.workers.skipping import skipped
+from tests.cameras import Camera
 from tests.conftest import photograph
 from tests.test_pipeline import Bench, staged
 
@@ -158,11 +159,20 @@ def test_a_policy_that_changes_bytes_comes_first(
 ) -> None:
     """The image is sharpened as any other, and a note says what stood against passing it on."""
     source = bench.source / "a.jpg"
-    sharp().save(source)
+    sharp().save(source, exif=Camera().block())
     outcome = run(worker, bench, source, policies)
     assert not passed(bench, source)
     assert outcome.frames == 1
     assert outcome.notes[0].endswith(f"; not copied unchanged, because {told} changes its bytes")
+
+
+def test_a_thumbnail_that_is_not_there_forbids_nothing(worker: Pipeline, bench: Bench) -> None:
+    """`refresh` renews those that a file has."""
+    source = bench.source / "a.jpg"
+    sharp().save(source, exif=Camera().block(thumbnail=b""))
+    outcome = run(worker, bench, source, Policies(thumbnail=Thumbnail.REFRESH))
+    assert outcome.frames == 0
+    assert passed(bench, source)
 
 
 def test_a_format_that_is_written_as_a_whole_is_sharpened(worker: Pipeline, bench: Bench) -> None:

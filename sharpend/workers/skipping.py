@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from sharpend.errors import ImageRefusedError
 from sharpend.imaging import codec
 from sharpend.imaging.depth import white
+from sharpend.imaging.metadata import exif
+from sharpend.imaging.metadata.blocks import Kind
 from sharpend.imaging.picture import Picture
 from sharpend.imaging.transparency import most_changed
 from sharpend.imaging.unrecoded import reduced_copy
@@ -92,7 +94,7 @@ def _copied(
     file: BinaryIO, picture: Picture, options: Options, cause: str, line: str = ""
 ) -> Picture:
     """Return the copied file with a note, or the image with one on what forbids that."""
-    violated = _violated_setting(file, options)
+    violated = _violated_setting(file, picture, options)
     against = violated and f"{violated} changes its bytes"
     file.seek(0)
     data, removed, notes = file.read(), _removed(options), list[str]()
@@ -124,19 +126,17 @@ def _softest(cues: Sequence[Cues]) -> float:
 
 def setting_against(options: Options) -> str:
     """Setting that a copy of any file with the same pixels would violate, or ""."""
-    policies = options.policies
-    if policies.thumbnail is Thumbnail.REFRESH and policies.metadata is not Metadata.STRIP:
-        return f"pictures.thumbnail = {policies.thumbnail}"
-    if policies.provenance:
-        return "pictures.provenance = true"
-    return ""
+    return "pictures.provenance = true" if options.policies.provenance else ""
 
 
-def _violated_setting(file: BinaryIO, options: Options) -> str:
-    """Setting that an unchanged copy of this file would violate, or ""."""
+def _violated_setting(file: BinaryIO, picture: Picture, options: Options) -> str:
+    """Setting that a copy of this file with the same pixels would violate, or ""."""
     against, policies = setting_against(options), options.policies
     if against:
         return against
+    renews = policies.thumbnail is Thumbnail.REFRESH and policies.metadata is not Metadata.STRIP
+    if renews and exif.thumbnail_of(picture.carried.data(Kind.EXIF)):
+        return f"pictures.thumbnail = {policies.thumbnail}"
     if policies.frames is Frames.FIRST or policies.cmyk is Cmyk.CONVERT:
         return _violated_by_decoding(file, options)
     return ""
