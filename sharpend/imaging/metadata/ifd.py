@@ -110,7 +110,7 @@ class Ifd:
 
     def private(self) -> set[int]:
         """Return the tags, and those of directories, whose content no standard explains."""
-        found = {tag for tag in self.entries if not is_understood(tag)}
+        found = {tag for tag in self.entries if not is_understood(tag)} - _OF_MAPS
         found |= self.children.keys() - _STANDARD
         return found.union(*(child.private() for child in self.children.values()))
 
