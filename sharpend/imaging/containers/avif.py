@@ -187,7 +187,8 @@ def _read(source: Source) -> Picture:
     if is_sequence and not is_deep:
         lost.append(_of_sequence(data, items, len(picture.frames) + len(picture.losses)))
         picture = replace(picture, loop=isotracks.plays(data))
-    if items.alphas() and all(frame.alpha is None for frame in picture.frames):
+    shows_primary = is_deep or not isotracks.is_sequence(data)
+    if shows_primary and items.alphas() and picture.alpha is None:
         raise unsupported("its decoder does not find its alpha channel")
     frames = [_cropped(frame, crop) for frame in picture.frames] if crop else picture.frames
     opaque = [_has_idle_alpha(frame) for frame in frames]
