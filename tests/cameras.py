@@ -13,6 +13,7 @@ EXIF, GPS, MAKER_NOTE, XMP, PHOTOSHOP = 0x8769, 0x8825, 0x927C, 0x02BC, 0x8649
 ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 2, 3, 4, 5, 7
 WIDTHS = {ASCII: 1, SHORT: 2, LONG: 4, RATIONAL: 8, UNDEFINED: 1}
 POSITION = struct.pack(">6I", 52, 1, 30, 1, 77, 1)
+NOTE = b"\1\2\3" * 5
 ORIENTED = {"<": b"\6\0", ">": b"\0\6"}
 
 
@@ -50,11 +51,16 @@ class Camera:
         return self.place(b"".join([struct.pack(self.order + "H", len(rows)), *rows, bytes(4)]))
 
     def block(
-        self, *more: tuple[int, int, bytes | int], gps: bool = True, thumbnail: bytes = THUMBNAIL
+        self,
+        *more: tuple[int, int, bytes | int],
+        gps: bool = True,
+        note: bool = True,
+        thumbnail: bytes = THUMBNAIL,
     ) -> bytes:
         """The whole block, its thumbnail last."""
-        note = struct.pack(self.order + "4sI", b"Note", len(self.data)) + b"\1\2\3" * 5
-        further = self.directory((0x9003, ASCII, b"2024:05:01 10:00:00\0"), (MAKER_NOTE, 7, note))
+        taken = (0x9003, ASCII, b"2024:05:01 10:00:00\0")
+        told = struct.pack(self.order + "4sI", b"Note", len(self.data)) + NOTE
+        further = self.directory(taken, *[(MAKER_NOTE, UNDEFINED, told)] * note)
         entries = [(0x010F, ASCII, b"Canon\0"), (0x0112, SHORT, ORIENTED[self.order]), *more]
         entries.append((EXIF, LONG, further))
         if gps:

@@ -44,6 +44,7 @@ PACKAGES = {
     " extras crops"
     " metadata metadata.ifd metadata.blocks metadata.xmp metadata.exifblock metadata.exif"
     " metadata.photoshop metadata.pngtext metadata.provenance metadata.icc metadata.thumbnail"
+    " metadata.tagnames"
     " color picture losses transparency source"
     " containers containers.container containers.pillow containers.trailers"
     " containers.codecwarnings containers.surplus containers.lzw"
@@ -53,16 +54,18 @@ PACKAGES = {
     " containers.pngrows containers.pngchunks containers.pngheader containers.pngpixels"
     " containers.apng containers.png"
     " containers.vp8 containers.riff containers.webp"
-    " containers.isobmff containers.isotracks containers.items containers.geometry"
+    " containers.isobmff containers.itemplaces containers.items containers.isotracks"
+    " containers.geometry"
     " containers.itemflags containers.itemsupport containers.itemdata containers.codedunits"
-    " containers.overlays containers.leftout containers.avifdeep"
+    " containers.overlays containers.leftout containers.itemlists containers.itemedit"
+    " containers.avifdeep"
     " containers.avif containers.heic"
     " containers.jxlheader containers.jxlframes containers.jxljpeg containers.jxl"
     " containers.gifblocks containers.gif containers.bmpheader containers.bmp containers.pnm"
     " containers.tifftags containers.tiffpages containers.tiffpage containers.tiffcarried"
     " containers.tiffcoding containers.tiffsamples containers.tiffstack containers.tiffstrips"
     " containers.tiffout containers.tiff"
-    " detection codec files contents preview metadata_policy sheet",
+    " detection codec files contents preview metadata_policy unrecoded sheet",
     "model": "folding cues conditioning cells plain_packing passes packing networks tiling"
     " crispness shipped weights trial installed automatic runtimes openvino_runtime cuda_runtime"
     " device ssim bands spectrum measuring softness sharpener precision",
@@ -112,7 +115,8 @@ IMPORTERS = {
         "sharpend.imaging.containers.riff",
         "sharpend.imaging.containers.tiffstrips",
     },
-    "tifffile": {
+    "tifffile": {"sharpend.imaging.metadata.tagnames"}
+    | {
         f"sharpend.imaging.containers.{module}"
         for module in (
             "tiff",

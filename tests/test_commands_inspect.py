@@ -185,11 +185,11 @@ def test_what_would_pass_untouched(
     _, (told,) = inspected(capsys, "a.png")
     assert told["passed_on"]
     main(["inspect", "a.png"])
-    assert capsys.readouterr().out.startswith("a.png: would be copied unchanged\n")
-    monkeypatch.setenv("SHARPEND_PICTURES__METADATA", "strip")
+    assert capsys.readouterr().out.startswith("a.png: would be copied\n")
+    monkeypatch.setenv("SHARPEND_PICTURES__PROVENANCE", "true")
     _, (told,) = inspected(capsys, "a.png")
     assert not told["passed_on"]
-    assert "pictures.metadata = strip changes its bytes" in told["notes"][0]
+    assert "pictures.provenance = true changes its bytes" in told["notes"][0]
 
 
 def test_our_record_is_shown_to_people(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +14,13 @@ from PIL import Image
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import codec
-from sharpend.imaging.containers import apng, gifblocks, pngchunks
+from sharpend.imaging.containers import apng, gifblocks, isotracks, pngchunks
 from sharpend.imaging.metadata.blocks import Kind
 from sharpend.policies import Frames, Policies
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from sharpend.imaging.picture import Picture
@@ -211,3 +215,37 @@ def test_pages_keep_what_is_their_own() -> None:
             assert page.compression == compression
             assert page.description == f"page {compression}"
             assert page.tags[282].value == (100 + compression, 1)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_an_avif_is_shown_as_often_as_before(count: int) -> None:
+    """Pillow writes animations that are shown for ever."""
+    first, *others = moving(transparent=False)
+    file = BytesIO()
+    first.save(file, "AVIF", save_all=True, append_images=others, duration=DURATIONS)
+    data = isotracks.with_plays(file.getvalue(), count) if count else file.getvalue()
+    assert decoded(data).loop == count
+    assert isotracks.plays(again(data)) == count
+
+
+@pytest.mark.skipif(not shutil.which("avifenc"), reason="avifenc is not installed")
+@pytest.mark.parametrize(("turn", "quarters"), [(1, 1), (2, 2), (3, 3)])
+def test_an_animation_that_is_turned_is_written_upright(
+    turn: int, quarters: int, tmp_path: Path
+) -> None:
+    """Libavif crashes where it is to write the turn of an AVIF with several frames."""
+    names = [tmp_path / f"{index}.png" for index in (0, 1)]
+    for name, frame in zip(names, moving(transparent=False), strict=False):
+        frame.convert("RGB").resize((96, 64), 0).save(name)
+    path = tmp_path / "a.avif"
+    command = ["avifenc", "-y", "444", "--min", "0", "--max", "9", "--irot", str(turn)]
+    subprocess.run([*command, *map(str, names), str(path)], check=True, capture_output=True)
+    picture = decoded(path.read_bytes())
+    assert picture.size == ((96, 64) if quarters % 2 else (64, 96))
+    assert picture.notes == (
+        "its frames were rotated upright: an animation cannot be written turned",
+    )
+    once, twice = (shown(data) for data in (path.read_bytes(), again(path.read_bytes())))
+    for before, after in zip(once, twice, strict=True):
+        upright = np.rot90(before, quarters).astype(int)
+        assert np.abs(upright - after).max() < 12

@@ -18,6 +18,8 @@ from tests.cameras import (
     EXIF,
     GPS,
     LONG,
+    MAKER_NOTE,
+    NOTE,
     PHOTOSHOP,
     POSITION,
     RATIONAL,
@@ -61,7 +63,7 @@ def tags(block: bytes) -> dict[int, object]:
 @pytest.mark.parametrize(("order", "prefix"), KINDS)
 def test_a_position_goes_and_nothing_moves(order: str, prefix: bytes) -> None:
     """The GPS directory and its values are zeros; only its pointer's own directory changed too."""
-    before = Camera(order, prefix).block()
+    before = Camera(order, prefix).block(note=False)
     after = exif.without_gps(before)
     assert POSITION not in after
     assert tags(after) == {**tags(before), GPS: {}}
@@ -81,9 +83,56 @@ def test_a_position_goes_and_nothing_moves(order: str, prefix: bytes) -> None:
 @pytest.mark.parametrize(("order", "prefix"), KINDS)
 def test_without_a_position_the_bytes_are_equal(order: str, prefix: bytes) -> None:
     """A block that tells no position, or an empty one, comes back as it is."""
-    block = Camera(order, prefix).block(gps=False)
+    block = Camera(order, prefix).block(gps=False, note=False)
     assert exif.without_gps(block) == block
     assert exif.without_gps(b"") == b""
+    assert not exif.holds_gps(block)
+
+
+@pytest.mark.parametrize(("order", "prefix"), KINDS)
+@pytest.mark.parametrize(
+    ("tag", "kind"),
+    [(MAKER_NOTE, UNDEFINED), (50740, UNDEFINED), (65_000, ASCII), (0x1234, 13), (0x1234, 99)],
+)
+def test_what_nobody_else_understands_goes(order: str, prefix: bytes, tag: int, kind: int) -> None:
+    """A maker's note, private tags, pointers and types that do not exist; nothing else moves."""
+    value = b"52.5 N\0\0" * 4
+    camera = Camera(order, prefix)
+    before = camera.block((tag, UNDEFINED, value), gps=False, note=False)
+    entry = struct.pack(order + "HHI", tag, UNDEFINED, len(value))
+    counts = {13: len(value) // 4, 99: len(value)}
+    changed = struct.pack(order + "HHI", tag, kind, counts.get(kind, len(value)))
+    before = before.replace(entry, changed)
+    after = exif.without_gps(before)
+    assert value in before
+    assert value not in after
+    assert exif.unknown_tags(before) == {tag}
+    assert exif.unknown_tags(after) == set()
+    assert not exif.holds_gps(before)
+    assert tags(after) == {name: told for name, told in tags(before).items() if name != tag}
+    assert exif.thumbnail_of(after) == THUMBNAIL
+    assert len(after) == len(before)
+
+
+def test_what_a_note_has_outside_of_itself_goes_too() -> None:
+    """Bytes that no entry has are a maker's, or what an editor left behind."""
+    before = Camera().block() + b"a preview of its maker"
+    after = exif.without_gps(before)
+    assert NOTE not in after
+    assert b"preview" not in after
+    assert exif.thumbnail_of(after) == THUMBNAIL
+
+
+def test_a_thumbnail_inside_a_note_stays() -> None:
+    """It is no part of what only the maker understands."""
+    camera = Camera()
+    before = camera.block((MAKER_NOTE, UNDEFINED, b"before" + THUMBNAIL + b"behind"), note=False)
+    inside = before.index(THUMBNAIL) - len(PREFIX)
+    own = struct.pack("<I", len(camera.data) - len(THUMBNAIL))
+    after = exif.without_gps(before.replace(own, struct.pack("<I", inside)))
+    assert exif.thumbnail_of(after) == THUMBNAIL
+    assert b"before" not in after
+    assert b"behind" not in after
 
 
 def test_a_block_of_nothing_but_a_position_becomes_empty() -> None:
@@ -116,7 +165,7 @@ def test_copies_of_the_position_go(tag: int, value: bytes) -> None:
 )
 def test_other_packets_stay(tag: int, value: bytes) -> None:
     """XMP and Photoshop resources without a position are nobody's business."""
-    block = Camera().block((tag, UNDEFINED, value), gps=False)
+    block = Camera().block((tag, UNDEFINED, value), gps=False, note=False)
     assert exif.without_gps(block) == block
 
 
@@ -126,6 +175,18 @@ def test_a_thumbnail_that_tells_the_position_goes() -> None:
     after = exif.without_gps(Camera().block(thumbnail=telling))
     assert exif.thumbnail_of(after) == b""
     assert POSITION not in after
+
+
+@pytest.mark.parametrize(
+    ("segment", "stays"),
+    [(b"\xe1FLIR\0", False), (b"\xe6GoPro\0", False), (b"\xe2MPF\0", False), (b"\xeeAdobe", True)],
+)
+def test_a_thumbnail_may_have_a_makers_segment(segment: bytes, *, stays: bool) -> None:
+    """Then it goes; how its colours are coded is no metadata."""
+    told = b"\xff" + segment[:1] + (len(segment) + 9).to_bytes(2) + segment[1:] + bytes(8)
+    small = THUMBNAIL[:2] + told + THUMBNAIL[2:]
+    after = exif.without_gps(Camera().block(thumbnail=small))
+    assert exif.thumbnail_of(after) == (small if stays else b"")
 
 
 def head(tag: int, kind: int, count: int) -> bytes:

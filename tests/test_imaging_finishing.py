@@ -124,7 +124,7 @@ def test_a_block_that_is_not_understood_goes_with_a_note() -> None:
 def test_resources_in_several_segments_are_cleaned_as_one() -> None:
     """Photoshop's block that JPEG cut in two is put together, cleaned, and cut again."""
     gps = Camera(prefix=b"").block()
-    filler = b"8BIM\x0f\xa0\0\0" + (70_000).to_bytes(4) + bytes(70_000)
+    filler = b"8BIM\x03\xf3\0\0" + (70_000).to_bytes(4) + bytes(70_000)
     block = filler + b"8BIM\x04\x22\0\0" + len(gps).to_bytes(4) + gps + b"\0" * (len(gps) & 1)
     parts = (block[:65_000], block[65_000:])
     extra = b"".join(
@@ -249,4 +249,4 @@ def test_exif_made_to_be_slow_is_left_out() -> None:
     picture = decoded(jpeg_with(b"\xe1Exif\0\0" + camera.block(*many[:12])))
     made = finished(picture, STRIP_GPS, None)
     assert made.carried.block(Kind.EXIF) is None
-    assert "EXIF" in made.notes[0]
+    assert any("EXIF" in note for note in made.notes)

@@ -69,6 +69,14 @@ def test_exif_is_cleaned(number: int) -> None:
     assert dict(read) == {271: "Canon"}
 
 
+def test_what_a_plug_in_alone_understands_goes() -> None:
+    """No specification says what its resource holds."""
+    block = photoshop.PREFIX + OTHERS + resource(4000, b"52.5 N") + OTHERS
+    assert photoshop.unknown(block) == [4000]
+    assert photoshop.without_gps(block) == photoshop.PREFIX + OTHERS + OTHERS
+    assert photoshop.unknown(b"junk") == []
+
+
 @pytest.mark.parametrize("tail", [b"", b"\0", bytes(7)])
 def test_loose_ends_stay(tail: bytes) -> None:
     """Zeros behind the last resource, or a padding byte that is missing, are as they were."""

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
+import struct
 import subprocess
+from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from sharpend.imaging import codec, extras
+from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata import exif, photoshop, xmp
+from sharpend.imaging.metadata.blocks import Block, Carried, Kind
 from sharpend.imaging.metadata.exifblock import PREFIX
 from sharpend.imaging.metadata.provenance import Provenance
+from sharpend.imaging.metadata_policy import finished
+from sharpend.imaging.picture import Picture
+from sharpend.policies import Metadata, Policies
+from tests.cameras import ASCII, EXIF, LONG, MAKER_NOTE, UNDEFINED, Camera
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -189,3 +199,49 @@ def test_only_what_is_needed_is_read_by_others(photograph: Path) -> None:
     before = {name: value for name, value in tags(photograph).items() if name in needed}
     assert {n: v for n, v in tags(after).items() if n.startswith("EXIF")} == before
     assert "EXIF:IFD0:Orientation" in before
+
+
+def panasonic() -> bytes:
+    """An EXIF block whose maker note names a city, as exiftool finds it."""
+    camera = Camera(prefix=b"")
+    start = len(camera.data)
+    city = struct.pack("<HHII", 0x6D, 2, 10, start + 12 + 2 + 12 + 4)
+    note = b"Panasonic\0\0\0" + struct.pack("<H", 1) + city + bytes(4) + b"Timbuktu!\0"
+    further = camera.directory((MAKER_NOTE, UNDEFINED, note), (0x9003, ASCII, b"2024:05:01 1:0\0"))
+    main = camera.directory((0x010F, ASCII, b"Panasonic\0"), (EXIF, LONG, further))
+    struct.pack_into("<I", camera.data, 4, main)
+    return bytes(camera.data)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "avif", "heic", "jxl"])
+def test_a_place_in_a_maker_note_goes(suffix: str, tmp_path: Path) -> None:
+    """In every format that carries EXIF, with a note; camera and time stay."""
+    extras.load(Format.HEIC)
+    path, told = tmp_path / f"a.{suffix}", panasonic()
+    image = Image.new("RGB", (64, 48), "teal")
+    if suffix == "jxl":
+        still = Picture.still(np.asarray(image), format=Format.JXL)
+        first = replace(
+            still.frames[0],
+            encoding={"lossless": True},
+            carried=Carried((Block(Kind.EXIF, told),)),
+        )
+        with path.open("wb") as file:
+            codec.encode(still.with_frames([first]), file)
+    else:
+        image.save(path, exif=PREFIX + told if suffix == "jpg" else told)
+    with path.open("rb") as file:
+        picture = codec.decode(file, max_pixels=10**6, max_bytes=10**6)
+    made = finished(picture, Policies(Metadata.STRIP_GPS), None)
+    after = tmp_path / f"after.{suffix}"
+    with after.open("wb") as file:
+        codec.encode(made, file)
+    assert b"Timbuktu" in path.read_bytes()
+    assert b"Timbuktu" not in after.read_bytes()
+    assert "removed its maker note (MakerNote), which may contain GPS data" in made.notes
+    if suffix != "tif":  # Pillow moves the note
+        assert "Timbuktu!" in map(str, tags(path).values())
+    left = tags(after)
+    assert not any("MakerNotes" in name or "City" in name for name in left)
+    assert left["EXIF:IFD0:Make"] == "Panasonic"
+    assert "EXIF:ExifIFD:DateTimeOriginal" in left

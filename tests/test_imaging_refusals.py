@@ -357,6 +357,7 @@ FILES: dict[str, bytes] = {
     "ppm": saved("PPM"),
     "heic": saved("HEIF"),
     "jxl": jxl(),
+    "jxl-bare": bytes(imagecodecs.jpegxl_encode(np.asarray(RGB), usecontainer=False)),
     "avif-10": deep_avif(),
     "png-16": bytes(imagecodecs.png_encode(DEEP)),
     "tiff-16": written_tiff(DEEP),

@@ -174,6 +174,25 @@ def test_without_positions_unknown_directories_go() -> None:
     assert tags[GPS, 2] == b"somewhere"
 
 
+def test_without_positions_private_tags_and_maker_notes_go() -> None:
+    """Of the page and of EXIF; a note names them, and the others stay."""
+    made = Tiff()
+    exif = made.directory({NOTE: (7, b"52.5 N, 13.4 E"), 36867: (2, b"2020:01:01 00:00:00\0")})
+    tags = {EXIF: made.numbers(exif), 271: (2, b"Acme\0"), 65_000: (2, b"52.5 N\0")}
+    made.page(GRAY_BYTES, tags, SIZE)
+    kept = finished(read(made.data), Policies(metadata=Metadata.STRIP_GPS), None)
+    output = written(kept)
+    (found,) = tags_of(output)
+    assert b"52.5 N" not in output
+    assert found[271,] == b"Acme\0"
+    assert {path for path in found if path[0] == EXIF} == {(EXIF,), (EXIF, 36867)}
+    assert kept.notes == (
+        "removed its maker note (MakerNote), which may contain GPS data",
+        "removed tags of unknown meaning that may contain GPS data: 65000 (OwnerName)",
+    )
+    assert b"52.5 N" in written(read(made.data))
+
+
 # Maker notes.
 
 

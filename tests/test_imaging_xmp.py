@@ -65,6 +65,14 @@ def test_elements_with_a_position_go(element: str) -> None:
     assert xmp.without_gps(packet(element=element)) == packet()
 
 
+@pytest.mark.parametrize(
+    "name", ["drone-dji:AbsoluteAltitude", "drone-dji:HdrPlusMakernote", "drone-dji:ShotLogData"]
+)
+def test_altitudes_go_and_what_a_maker_alone_understands(name: str) -> None:
+    """As in EXIF."""
+    assert xmp.without_gps(packet(f' {name}="+103.5"')) == packet()
+
+
 def test_a_packet_without_a_position_stays_equal() -> None:
     """Byte for byte, an empty one too."""
     assert xmp.without_gps(packet()) == packet()

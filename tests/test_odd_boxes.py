@@ -286,10 +286,31 @@ def test_tiles_may_have_an_alpha_channel_each(target: str) -> None:
     assert picture.losses == ()
     assert picture.alpha is not None
     assert abs(int(picture.alpha[9, 9]) - 70) < 3
-    if target == "AVIF":  # libheif refuses the grid
-        picture = decoded(heif([grid, *tiles, alphas[0]], brand=BRANDS[target]))
-        assert picture.alpha is None
-        assert "its auxiliary image" in picture.losses[0]
+    picture = decoded(heif([grid, *tiles, alphas[0]], brand=BRANDS[target]))
+    assert picture.alpha is None
+    assert "its auxiliary image" in picture.losses[0]
+
+
+@pytest.mark.parametrize("target", BRANDS)
+@pytest.mark.parametrize("told", [(), (box(b"auxC", bytes(4)),)], ids=["no auxC", "empty auxC"])
+def test_an_auxiliary_image_that_tells_no_use_is_a_loss(
+    target: str, told: tuple[bytes, ...]
+) -> None:
+    """Decoders refuse the whole file for it; the image is sound."""
+    other = square(target, 90)
+    other = replace(other, properties=other.properties + told, references=((b"auxl", (1,)),))
+    picture = decoded(made(target, other))
+    assert picture.losses == ("its further image was not kept",)
+    assert decoded(written(picture)).losses == ()
+
+
+def test_an_alpha_channel_that_a_decoder_does_not_find_is_never_dropped() -> None:
+    """One of two images at once, which libavif shows as opaque."""
+    alpha = replace(auxiliary("AVIF", ALPHA, 1, still("AVIF")), references=((b"auxl", (1, 2)),))
+    data = made("AVIF", still("AVIF"), alpha)
+    with pytest.raises(ImageRefusedError, match="does not find its alpha channel") as caught:
+        decoded(data)
+    assert caught.value.reason is Reason.FORMAT_NOT_ALLOWED
 
 
 @pytest.mark.parametrize(

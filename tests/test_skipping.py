@@ -16,6 +16,7 @@ from sharpend.model.device import PlacedModel
 from sharpend.model.measuring import measure
 from sharpend.policies import Cmyk, Frames, Metadata, Policies, Thumbnail
 from sharpend.workers.skipping import skipped
+from tests.cameras import Camera
 from tests.conftest import photograph
 from tests.test_pipeline import Bench, staged
 
@@ -148,10 +149,9 @@ def test_every_frame_must_be_sharp(
 @pytest.mark.parametrize(
     ("policies", "told"),
     [
-        (Policies(metadata=Metadata.STRIP), "pictures.metadata = strip"),
-        (Policies(metadata=Metadata.STRIP_GPS), "pictures.metadata = strip-gps"),
-        (Policies(thumbnail=Thumbnail.DROP), "pictures.thumbnail = drop"),
+        (Policies(thumbnail=Thumbnail.REFRESH), "pictures.thumbnail = refresh"),
         (Policies(provenance=True), "pictures.provenance = true"),
+        (Policies(Metadata.STRIP, provenance=True), "pictures.provenance = true"),
     ],
 )
 def test_a_policy_that_changes_bytes_comes_first(
@@ -159,11 +159,29 @@ def test_a_policy_that_changes_bytes_comes_first(
 ) -> None:
     """The image is sharpened as any other, and a note says what stood against passing it on."""
     source = bench.source / "a.jpg"
-    sharp().save(source)
+    sharp().save(source, exif=Camera().block())
     outcome = run(worker, bench, source, policies)
     assert not passed(bench, source)
     assert outcome.frames == 1
     assert outcome.notes[0].endswith(f"; not copied unchanged, because {told} changes its bytes")
+
+
+def test_a_thumbnail_that_is_not_there_forbids_nothing(worker: Pipeline, bench: Bench) -> None:
+    """`refresh` renews those that a file has."""
+    source = bench.source / "a.jpg"
+    sharp().save(source, exif=Camera().block(thumbnail=b""))
+    outcome = run(worker, bench, source, Policies(thumbnail=Thumbnail.REFRESH))
+    assert outcome.frames == 0
+    assert passed(bench, source)
+
+
+def test_a_format_that_is_written_as_a_whole_is_sharpened(worker: Pipeline, bench: Bench) -> None:
+    """Where metadata has to go: a TIFF's directories are not changed in place."""
+    source = bench.source / "a.tif"
+    sharp().save(source)
+    outcome = run(worker, bench, source, Policies(Metadata.STRIP))
+    assert outcome.frames == 1
+    assert "because pictures.metadata = strip changes its metadata, and TIFF" in outcome.notes[0]
 
 
 def test_frames_that_are_left_out_come_first(worker: Pipeline, bench: Bench) -> None:
@@ -267,9 +285,9 @@ def test_a_policy_that_changes_bytes_forbids_that_copy(worker: Pipeline, shipped
     """The cut-out is encoded again, and a note says why."""
     source = shipped.source / "a.webp"
     cut_out(flat()).save(source, quality=70)
-    outcome = run(worker, shipped, source, Policies(metadata=Metadata.STRIP), above=None)
+    outcome = run(worker, shipped, source, Policies(provenance=True), above=None)
     assert outcome.frames == 1
-    assert "because pictures.metadata = strip changes its bytes" in outcome.notes[-1]
+    assert "because pictures.provenance = true changes its bytes" in outcome.notes[-1]
 
 
 def test_crispness_forbids_that_copy(worker: Pipeline, shipped: Bench) -> None:

@@ -51,7 +51,7 @@ WOULD = {
 """Texts for inputs that need nothing."""
 LEFT_AT_START = "is left as it is: only_new"
 SHARPENED = "would be sharpened"
-SHARPENED_OR_COPIED = "would be sharpened, or copied unchanged if it is sharp already"
+SHARPENED_OR_COPIED = "would be sharpened, or copied if it is sharp already"
 NOT_MEASURED = (
     "model.skip_sharp: a dry run does not measure sharpness; "
     "`sharpend inspect` measures it for single files"

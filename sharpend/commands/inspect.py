@@ -148,7 +148,7 @@ def _verdict(report: dict[str, Any]) -> str:
     if "error" in report:
         return f"cannot be read: {report['error']}"
     if report["taken"]:
-        return "would be copied unchanged" if report["passed_on"] else "would be sharpened"
+        return "would be copied" if report["passed_on"] else "would be sharpened"
     return f"would be refused: {report['reason']}: {report['message']}"
 
 

@@ -42,7 +42,7 @@ _DEFAULT = Policies()
 _STDERR = 2
 _UNSUPPORTED = re.compile(r"unsupported|not supported|not implemented", re.IGNORECASE)
 """In a decoder's error: the file is sound."""
-_CUT = re.compile(r"truncated|not enough image data", re.IGNORECASE)
+_CUT = re.compile(r"truncated|not enough image data|need_more_input", re.IGNORECASE)
 """In a decoder's error: the file ends too early."""
 _CHECKSUM = re.compile(r"checksum|crc|data check", re.IGNORECASE)
 """In a decoder's error: all data is there, but not as it was."""

@@ -171,7 +171,7 @@ def _has_position(carried: Carried) -> bool:
     extended = [block.data for block in carried.blocks if block.kind is Kind.EXTENDED_XMP]
     return (
         bool(carried.tags and GPS in carried.tags.children)
-        or _changes(exif.without_gps, carried.data(Kind.EXIF))
+        or exif.holds_gps(carried.data(Kind.EXIF))
         or _changes(xmp.without_gps, xmp_of(carried))
         or _changes(photoshop.without_gps, _resources(carried))
         or any(pngtext.holds_gps(text.where, text.data) for text in _texts(carried))

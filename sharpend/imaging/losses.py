@@ -32,7 +32,7 @@ def check(picture: Picture, policies: Policies) -> Picture:
     Raises:
         ImageRefusedError: `would_lose`, with each loss.
     """
-    if policies.metadata is not Metadata.KEEP and _has_trailer(picture):
+    if policies.metadata is not Metadata.KEEP and has_trailer(picture):
         picture = replace(picture, losses=(*picture.losses, BEHIND))
     if picture.losses and policies.losses is Losses.REFUSE:
         raise ImageRefusedError(
@@ -44,6 +44,7 @@ def check(picture: Picture, policies: Policies) -> Picture:
     return picture
 
 
-def _has_trailer(picture: Picture) -> bool:
+def has_trailer(picture: Picture) -> bool:
+    """Return whether data behind the image is carried."""
     blocks = chain.from_iterable(frame.carried.blocks for frame in picture.frames)
     return any(block.where == TRAILER for block in blocks)

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 from sharpend.imaging.containers import trailers
 from sharpend.imaging.detection import CONTAINERS
 from sharpend.imaging.metadata import exif, photoshop, pngtext, xmp
-from sharpend.imaging.metadata.blocks import NEEDED, TRAILER, Block, Carried, Kind
+from sharpend.imaging.metadata.blocks import (
+    NEEDED,
+    NOTE_MOVED,
+    TRAILER,
+    Block,
+    Carried,
+    Kind,
+)
+from sharpend.imaging.metadata.ifd import MAKER_NOTE
+from sharpend.imaging.metadata.tagnames import names
 from sharpend.imaging.metadata.thumbnail import thumbnail
 from sharpend.policies import Metadata, Thumbnail
 
@@ -46,17 +55,32 @@ def finished(picture: Picture, policies: Policies, record: Provenance | None) ->
 
 
 def _finished(frame: Frame, container: Container, policies: Policies, notes: list[str]) -> Frame:
-    carried = frame.carried
+    carried, encoding = reduced(frame.carried, container, policies, notes), frame.encoding
     if policies.metadata is Metadata.STRIP:
-        encoding = {key: value for key, value in frame.encoding.items() if key != "header"}
-        return replace(frame, carried=_stripped(carried), encoding=encoding)
+        encoding = {key: value for key, value in encoding.items() if key != "header"}
+    elif policies.thumbnail is Thumbnail.REFRESH:
+        carried = _with_new_thumbnail(frame, carried, container, notes)
+    return replace(frame, carried=carried, encoding=encoding)
+
+
+def reduced(
+    carried: Carried, container: Container, policies: Policies, notes: list[str]
+) -> Carried:
+    """Remove from metadata what the policies do not let through.
+
+    Args:
+        carried: of one image.
+        container: of its format.
+        policies: what is kept.
+        notes: gets sentences on what was removed as a whole.
+    """
+    if policies.metadata is Metadata.STRIP:
+        return _stripped(carried)
     if policies.metadata is Metadata.STRIP_GPS:
         carried = _without_gps(carried, container, notes)
     if policies.thumbnail is Thumbnail.DROP:
         carried = _mapped(carried, container, {Kind.EXIF: exif.without_thumbnail}, notes)
-    elif policies.thumbnail is Thumbnail.REFRESH:
-        carried = _with_new_thumbnail(frame, carried, container, notes)
-    return replace(frame, carried=carried)
+    return carried
 
 
 def _stripped(carried: Carried) -> Carried:
@@ -80,21 +104,36 @@ def _without_gps(carried: Carried, container: Container, notes: list[str]) -> Ca
         carried = carried.without(Kind.OTHER)
     telling = [block for block in carried.blocks if pngtext.holds_gps(block.where, block.data)]
     if telling:
-        notes.append("removed a text chunk that contains GPS data")
+        notes.append("removed a text chunk that contains, or may contain, GPS data")
         rest = tuple(block for block in carried.blocks if block not in telling)
         carried = replace(carried, blocks=rest)
     tags = carried.tags
-    if tags and tags.without_private() != tags:
-        notes.append("removed a directory of unknown meaning that may contain GPS data")
-        tags = tags.without_private()
-    carried = replace(carried, tags=tags and tags.without_gps())
+    blocks = [block.data for block in carried.blocks if block.kind is Kind.EXIF]
+    private = set().union(tags.private() if tags else (), *map(exif.unknown_tags, blocks))
+    _tell_private(private, notes)
+    carried = replace(carried, tags=tags and tags.without_private().without_gps())
     has_lost_video = any(block.where == TRAILER for block in unknown)
+    carried = photoshop.joined(carried)
+    resources = photoshop.unknown(carried.data(Kind.PHOTOSHOP))
+    if resources:
+        told = ", ".join(map(str, resources))
+        notes.append(f"removed Photoshop resources that may contain GPS data: {told}")
     edits = {
         Kind.EXIF: exif.without_gps,
         Kind.XMP: _quiet_without_gps if has_lost_video else xmp.without_gps,
         Kind.PHOTOSHOP: photoshop.without_gps,
     }
-    return _mapped(photoshop.joined(carried), container, edits, notes)
+    return _mapped(carried, container, edits, notes)
+
+
+def _tell_private(tags: set[int], notes: list[str]) -> None:
+    """Add notes on tags that are removed because only their makers understand them."""
+    if MAKER_NOTE in tags:
+        notes[:] = [note for note in notes if note != NOTE_MOVED]
+        notes.append("removed its maker note (MakerNote), which may contain GPS data")
+    if tags - {MAKER_NOTE}:
+        told = names(tags - {MAKER_NOTE})
+        notes.append(f"removed tags of unknown meaning that may contain GPS data: {told}")
 
 
 def _quiet_without_gps(packet: bytes) -> bytes:

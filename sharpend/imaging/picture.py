@@ -65,7 +65,7 @@ class Picture:
     loop: int | None = None
     """Loop count of an animation, 0 for ever; None if its file does not say."""
     as_it_is: bytes = b""
-    """The whole file, where policy passes it on untouched; there are no frames then."""
+    """The whole file, where its compressed pixels are passed on; there are no frames then."""
     declared: tuple[int, int] = (0, 0)
     """Height and width of such a file."""
 

@@ -139,7 +139,7 @@ DESCRIBED: Mapping[Event, Described] = {
         "every `report.every_s` seconds",
         {
             "images": "integer: images finished since the last report",
-            "unchanged": "integer: images of these that were copied unchanged",
+            "unchanged": "integer: images of these whose pixels were copied as they are",
             "failures": "integer: images quarantined since the last report",
             "images_total": "integer: images finished since the start",
             "failures_total": "integer: images quarantined since the start",

@@ -41,7 +41,7 @@ OF_IMAGES: Mapping[Event, Described] = {
         {
             **_IMAGE,
             "output": "text: the output, below the output folder",
-            "outcome": "text: `sharpened`; `unchanged` where the input was copied unchanged, or"
+            "outcome": "text: `sharpened`; `unchanged` where its pixels were copied as they are, or"
             " an existing output was kept",
             **_SECONDS,
             **_ATTEMPTS,

@@ -1,10 +1,11 @@
-"""Copy images unchanged where that is better than to write them again.
+"""Copy images where that is better than to write them again.
 
 Owns both rules. Images that are sharp already are copied if the folder allows it: every frame is
 above the threshold; measuring tells that, and the model is not run. Images with
 transparency that were coded with losses, or would be, are copied if sharpening changes little: no
 more than it adds to the artefacts at the edge of a flat subject. Encoding that edge again changes
-it by more. In both cases no other setting of the folder may change the file's bytes.
+it by more. In both cases metadata that the folder does not let through is taken out of the copy,
+whose compressed pixels stay; no other setting may change the file's bytes.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ from typing import TYPE_CHECKING
 from sharpend.errors import ImageRefusedError
 from sharpend.imaging import codec
 from sharpend.imaging.depth import white
+from sharpend.imaging.metadata import exif
+from sharpend.imaging.metadata.blocks import Kind
 from sharpend.imaging.picture import Picture
 from sharpend.imaging.transparency import most_changed
+from sharpend.imaging.unrecoded import reduced_copy
 from sharpend.policies import Cmyk, Frames, Metadata, Thumbnail
 
 if TYPE_CHECKING:
@@ -89,14 +93,31 @@ def kept(file: BinaryIO, picture: Picture, options: Options) -> Picture:
 def _copied(
     file: BinaryIO, picture: Picture, options: Options, cause: str, line: str = ""
 ) -> Picture:
-    """Return the unchanged file with a note, or the image with one on what forbids that."""
-    against = _violated_setting(file, options)
-    if against:
-        note = f"{cause}; not copied unchanged, because {against} changes its bytes"
-        return replace(picture, notes=(*picture.notes, note))
+    """Return the copied file with a note, or the image with one on what forbids that."""
+    violated = _violated_setting(file, picture, options)
+    against = violated and f"{violated} changes its bytes"
     file.seek(0)
-    note = f"{cause}{line}: copied unchanged"
-    return Picture((), picture.format, (note,), as_it_is=file.read(), declared=picture.size)
+    data, removed, notes = file.read(), _removed(options), list[str]()
+    copy = data
+    if removed and not against:
+        try:
+            copy, notes = reduced_copy(data, picture, options.policies)
+        except ValueError as error:
+            against = f"{removed} changes its metadata, and {error}"
+    if against:
+        note = f"{cause}; not copied unchanged, because {against}"
+        return replace(picture, notes=(*picture.notes, note))
+    copied = "copied unchanged" if copy == data else f"copied but for its metadata, by {removed}"
+    notes = [f"{cause}{line}: {copied}", *notes]
+    return Picture((), picture.format, tuple(notes), as_it_is=copy, declared=picture.size)
+
+
+def _removed(options: Options) -> str:
+    """Setting by which an unchanged copy has too much metadata, or ""."""
+    policies = options.policies
+    if policies.metadata is not Metadata.KEEP:
+        return f"pictures.metadata = {policies.metadata}"
+    return f"pictures.thumbnail = {Thumbnail.DROP}" * (policies.thumbnail is Thumbnail.DROP)
 
 
 def _softest(cues: Sequence[Cues]) -> float:
@@ -104,22 +125,18 @@ def _softest(cues: Sequence[Cues]) -> float:
 
 
 def setting_against(options: Options) -> str:
-    """Setting that an unchanged copy of any file would violate, or ""."""
-    policies = options.policies
-    if policies.metadata is not Metadata.KEEP:
-        return f"pictures.metadata = {policies.metadata}"
-    if policies.thumbnail is not Thumbnail.KEEP:
-        return f"pictures.thumbnail = {policies.thumbnail}"
-    if policies.provenance:
-        return "pictures.provenance = true"
-    return ""
+    """Setting that a copy of any file with the same pixels would violate, or ""."""
+    return "pictures.provenance = true" if options.policies.provenance else ""
 
 
-def _violated_setting(file: BinaryIO, options: Options) -> str:
-    """Setting that an unchanged copy of this file would violate, or ""."""
+def _violated_setting(file: BinaryIO, picture: Picture, options: Options) -> str:
+    """Setting that a copy of this file with the same pixels would violate, or ""."""
     against, policies = setting_against(options), options.policies
     if against:
         return against
+    renews = policies.thumbnail is Thumbnail.REFRESH and policies.metadata is not Metadata.STRIP
+    if renews and exif.thumbnail_of(picture.carried.data(Kind.EXIF)):
+        return f"pictures.thumbnail = {policies.thumbnail}"
     if policies.frames is Frames.FIRST or policies.cmyk is Cmyk.CONVERT:
         return _violated_by_decoding(file, options)
     return ""

@@ -15,11 +15,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from sharpend.imaging.containers import avifdeep, isobmff, isotracks, itemsupport, pillow, trailers
+from sharpend.imaging.containers import (
+    avifdeep,
+    isobmff,
+    isotracks,
+    itemedit,
+    itemsupport,
+    pillow,
+    trailers,
+)
 from sharpend.imaging.containers.container import Container
-from sharpend.imaging.containers.geometry import check_square, crop_notes, crop_of, size_of
+from sharpend.imaging.containers.geometry import (
+    check_square,
+    crop_notes,
+    crop_of,
+    size_of,
+    turned,
+)
 from sharpend.imaging.containers.itemdata import metadata_of, notes_of, with_exif, without_exif
-from sharpend.imaging.containers.itemflags import with_essential
+from sharpend.imaging.containers.itemflags import with_essential, without_useless
 from sharpend.imaging.containers.items import color_of, items_of
 from sharpend.imaging.containers.leftout import left_out
 from sharpend.imaging.depth import white
@@ -48,6 +62,7 @@ _QUALITIES = (85, 95, 100)
 _EXACT_ALPHA: Options = {"codec": "aom", "advanced": {"alpha:lossless": "1"}}
 _SOFTWARE = 0x0131
 _STILL = "its animation was written as a still image"
+_TURNED = "its frames were rotated upright: an animation cannot be written turned"
 _NO_ALPHA = "its alpha channel, which hides nothing, was not kept"
 
 
@@ -133,6 +148,8 @@ def _write(picture: Picture) -> bytes:
         encoded = with_exif(encoded, exif) if exif else encoded
         if len(encoded) >= least_bytes:
             break
+    if others and picture.loop:
+        encoded = isotracks.with_plays(encoded, picture.loop)
     return isobmff.with_colour(encoded, *colour) if colour else encoded
 
 
@@ -162,18 +179,35 @@ def _read(source: Source) -> Picture:
     image = items.image(items.primary)
     crop = crop_of(image)
     reading = replace(_READING, carried=partial(_carried, items, data))
-    shown = without_exif(with_essential(isobmff.without_cut_padding(data)))
-    picture = reading(replace(source, data=shown))
+    shown = without_useless(with_essential(isobmff.without_cut_padding(data)), items)
+    picture = reading(replace(source, data=without_exif(shown)))
     is_deep = source.header.bits > 8  # noqa: PLR2004 - bits; of these the primary image is read
     is_sequence = isotracks.is_sequence(data) and (not is_deep or bool(picture.losses))
     lost = [((), trailers.unknown(behind)), left_out(data, items, is_sequence=is_sequence)]
     if is_sequence and not is_deep:
         lost.append(_of_sequence(data, items, len(picture.frames) + len(picture.losses)))
+        picture = replace(picture, loop=isotracks.plays(data))
+    shows_primary = is_deep or not isotracks.is_sequence(data)
+    if shows_primary and items.alphas() and picture.alpha is None:
+        raise unsupported("its decoder does not find its alpha channel")
     frames = [_cropped(frame, crop) for frame in picture.frames] if crop else picture.frames
     opaque = [_has_idle_alpha(frame) for frame in frames]
     frames = [replace(each, alpha=None) if all(opaque) else each for each in frames]
     notes = [_NO_ALPHA] * all(opaque), ()
+    turn = frames[0].encoding["orientation"]
+    if len(frames) > 1 and turn != 1:
+        frames = [_upright(frame, turn) for frame in frames]
+        lost.append(((_TURNED,), []))
     return picture.with_frames(frames).with_notes(*lost, crop_notes(image, crop), notes)
+
+
+def _upright(frame: Frame, turn: int) -> Frame:
+    """Turn a frame, because libavif crashes where it is to write an animation that is turned."""
+    pixels = turned(frame.pixels, turn)
+    alpha = None if frame.alpha is None else turned(frame.alpha, turn)
+    encoding = {**frame.encoding, "orientation": 1}
+    carried = pillow.upright(frame.carried)
+    return replace(frame, pixels=pixels, alpha=alpha, carried=carried, encoding=encoding)
 
 
 def _of_sequence(data: bytes, items: Items, count: int) -> tuple[tuple[str, ...], list[str]]:
@@ -200,4 +234,12 @@ def _cropped(frame: Frame, crop: Crop) -> Frame:
 
 
 _READING = pillow.Reading(options=_options, deep=avifdeep.samples)
-CONTAINER = Container(_probe, _read, _write, isobmff.check_whole, is_lossy=_is_lossy, xmp_at=b"")
+CONTAINER = Container(
+    _probe,
+    _read,
+    _write,
+    isobmff.check_whole,
+    is_lossy=_is_lossy,
+    xmp_at=b"",
+    edited=itemedit.edited,
+)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sharpend.imaging.metadata.blocks import Block
+    from sharpend.imaging.metadata.blocks import Block, Carried
     from sharpend.imaging.picture import Frame, Picture
     from sharpend.imaging.reading import Reader
     from sharpend.imaging.source import Header, Source
@@ -49,3 +49,6 @@ class Container:
     """Place of an XMP packet of ours (a block's `where`); None: it cannot hold one."""
     fitting: Callable[[Block], list[Block]] = _unless_empty
     """A changed block as the format can hold it; ValueError where it cannot."""
+    edited: Callable[[bytes, Callable[[Carried], Carried]], tuple[bytes, list[str]]] | None = None
+    """A whole file, which loses no content when it is written again, with its metadata changed by a
+    function and its compressed pixels as they are; and notes. ValueError where that cannot be."""

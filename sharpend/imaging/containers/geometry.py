@@ -9,13 +9,20 @@ import struct
 from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging.reading import damaged
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from sharpend.imaging.containers.items import Boxes
+    from sharpend.imaging.depth import Sample
 
 _ISPE_BYTES = 12
+_MIRRORED = frozenset({2, 4, 5, 7})
+"""Orientations of EXIF that are turned as 1, 3, 8 and 6 after a flip along the rows."""
 _CLAP = struct.Struct(">IIIIiIiI")
 _PADDING_PX = 64
 """Encoders add fewer rows and columns than this, at the end, to fill a block."""
@@ -89,6 +96,14 @@ def crop_notes(image: Boxes, crop: Crop | None) -> tuple[tuple[str, ...], tuple[
         max(height - crop.height, width - crop.width) < _PADDING_PX
     )
     return (note, ()) if is_padding else ((), note)
+
+
+def turned(values: NDArray[Sample], orientation: int) -> NDArray[Sample]:
+    """Turn pixels upright: H x W [x C], by EXIF's number of their orientation, 1 to 8."""
+    if orientation in _MIRRORED:
+        values = values[:, ::-1]
+    quarters = (0, 0, 2, 2, 1, 3, 3, 1)[orientation - 1]
+    return np.ascontiguousarray(np.rot90(values, quarters))
 
 
 def _first(image: Boxes, wanted: bytes) -> bytes:

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sharpend.imaging import extras
-from sharpend.imaging.containers import codedunits, isobmff, itemsupport, pillow, trailers
+from sharpend.imaging.containers import codedunits, isobmff, itemedit, itemsupport, pillow, trailers
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.geometry import check_square, crop_notes, crop_of, size_of
 from sharpend.imaging.containers.itemdata import metadata_of, notes_of
-from sharpend.imaging.containers.itemflags import with_shown_primary
+from sharpend.imaging.containers.itemflags import with_shown_primary, without_useless
 from sharpend.imaging.containers.items import color_of, items_of
 from sharpend.imaging.containers.leftout import left_out
 from sharpend.imaging.depth import narrowed, straight, widened
 from sharpend.imaging.formats import Format
-from sharpend.imaging.reading import Reader, damaged
+from sharpend.imaging.reading import Reader, damaged, unsupported
 from sharpend.imaging.source import Header
 
 if TYPE_CHECKING:
@@ -156,11 +156,15 @@ def _read(source: Source) -> Picture:
     image = items.image(items.primary)
     lost = [left_out(data, items, is_sequence=False), crop_notes(image, crop_of(image))]
     shown = with_shown_primary(isobmff.without_cut_padding(data), items)
-    shown = codedunits.without_tails(items, shown)
+    shown = codedunits.without_tails(items, without_useless(shown, items))
     picture = _READING(replace(source, data=shown))
+    if items.alphas() and picture.alpha is None:
+        raise unsupported("its decoder does not find its alpha channel")
     return picture.with_notes(*lost, ((), trailers.unknown(behind)))
 
 
 # Its further images are shots or depth, no frames.
 _READING = pillow.Reading(_carried, _options, count=pillow.one_frame, deep=_samples)
-CONTAINER = Container(_probe, _read, _write, isobmff.check_whole, xmp_at=b"")
+CONTAINER = Container(
+    _probe, _read, _write, isobmff.check_whole, xmp_at=b"", edited=itemedit.edited
+)

@@ -23,6 +23,8 @@ _HEAD_BYTES = 8
 _VERSION_BYTES = 4
 """A full box's version and flags."""
 _PADDING = frozenset({b"free", b"skip"})
+_NESTED = frozenset({b"moov", b"trak", b"mdia", b"edts"})
+"""Boxes that `leaves` opens."""
 _KNOWN = _PADDING | {
     *(b"ftyp", b"styp", b"meta", b"mdat", b"idat", b"moov", b"moof", b"mpvd", b"uuid", b"wide"),
     *(b"sefd", b"JXL ", b"jxlc", b"jxlp", b"jxll", b"jxli", b"jbrd", b"brob", b"Exif", b"xml "),
@@ -96,6 +98,12 @@ class Box(NamedTuple):
     """Its size field of 32 bits: 0 to the end of all, 1 for one of 64 bits, 2 to 7 nonsense."""
 
 
+def box_of(kind: bytes, *content: bytes) -> bytes:
+    """Build one box."""
+    body = b"".join(content)
+    return (_HEAD_BYTES + len(body)).to_bytes(4) + kind + body
+
+
 def boxes(reader: Reader) -> Iterator[Box]:
     """Iterate over consecutive boxes, until one has no length or less than a header is left.
 
@@ -112,6 +120,16 @@ def boxes(reader: Reader) -> Iterator[Box]:
         if end < start:
             return
         at = end
+
+
+def leaves(data: bytes, start: int = 0, end: int | None = None) -> Iterator[Box]:
+    """Iterate over the boxes of a part of a file, and of its tracks, with offsets in the file."""
+    for box in boxes(Reader(BytesIO(data[start:end]))):
+        there = box._replace(start=start + box.start, end=min(start + box.end, len(data)))
+        if box.kind in _NESTED:
+            yield from leaves(data, there.start, there.end)
+        else:
+            yield there
 
 
 def inside(content: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -2,7 +2,8 @@
 
 libavif shows the first track of AV1 images and its alpha channel. Others, as sound, are lost.
 
-Source: ISO/IEC 14496-12, 8.3 (tracks), 8.4.3 (hdlr), 8.5 (stsd) and 8.7 (stsz, stsc, stco, co64).
+Source: ISO/IEC 14496-12, 8.3 (tracks), 8.4.3 (hdlr), 8.5 (stsd), 8.6.6 (elst) and 8.7 (stsz, stsc,
+stco, co64); 23008-12, 9.6.1 (repeated edits).
 """
 
 from __future__ import annotations
@@ -12,20 +13,30 @@ from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from sharpend.errors import ImageRefusedError
-from sharpend.imaging.containers.isobmff import Fields, boxes, inside
+from sharpend.imaging.containers.isobmff import Fields, boxes, inside, leaves
+from sharpend.imaging.containers.items import items_in
 from sharpend.imaging.reading import Reader, damaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from sharpend.imaging.containers.isobmff import Box
+    from sharpend.imaging.containers.items import Items
+
     Range = tuple[int, int]
     """Offsets of the first byte and behind the last one."""
 
 _MOVIE = frozenset(b"mvhd trak free skip".split())
-_TRACK = frozenset(b"tkhd tref edts mdia free skip".split())
+_TRACK = frozenset(b"tkhd tref edts mdia meta free skip".split())
+_DESCRIPTION = frozenset(b"hdlr pitm iloc iinf iref idat dinf free skip".split())
+"""Boxes of a track's own list of items."""
 _VERSION_BYTES = 4
 _HANDLER_AT, _CODING_AT = 8, 12
 """In hdlr, and in stsd behind its head and the length of its first entry."""
+_DURATIONS = {b"mvhd": (16, 24), b"tkhd": (20, 28), b"elst": (8, 8)}
+"""Offset of the duration in boxes of times of 32 and 64 bits; in elst that of the first edit."""
+_REPEATED, _ENDLESS = 1, 1 << 63
+"""Flag of elst, and a duration for all bits set."""
 _MOST = 65_536
 """Boxes and samples of a file: more than any animation needs."""
 
@@ -40,6 +51,8 @@ class Track(NamedTuple):
     """pict, auxv (alpha), vide, soun, ..."""
     coding: bytes
     samples: tuple[Range, ...]
+    items: Items
+    """Metadata of the track alone, mostly that of the whole file."""
     others: tuple[bytes, ...]
     """Types of its boxes beside those that describe it."""
 
@@ -101,6 +114,7 @@ def is_sequence(data: bytes) -> bool:
 
 def _track(trak: bytes) -> Track:
     parts = dict(inside(trak))
+    described = list(inside(parts.get(b"meta", b"")[_VERSION_BYTES:]))
     media = dict(inside(parts.get(b"mdia", b"")))
     table = dict(inside(dict(inside(media.get(b"minf", b""))).get(b"stbl", b"")))
     head = Fields(parts.get(b"tkhd", b""))
@@ -112,7 +126,11 @@ def _track(trak: bytes) -> Track:
         media.get(b"hdlr", b"")[_HANDLER_AT : _HANDLER_AT + 4],
         table.get(b"stsd", b"")[_CODING_AT : _CODING_AT + 4],
         tuple(_samples(table)),
-        tuple(kind for kind in parts if kind not in _TRACK),
+        items_in(described, 0),
+        (
+            *(kind for kind in parts if kind not in _TRACK),
+            *(kind for kind, _ in described if kind not in _DESCRIPTION),
+        ),
     )
 
 
@@ -143,6 +161,47 @@ def _runs(fields: Fields) -> dict[int, int]:
     """Samples of a chunk, by the number of the first chunk that has so many."""
     triples = [[fields.number(4) for _ in range(3)] for _ in range(fields.number(4))]
     return {first: held for first, held, _ in triples}
+
+
+def plays(data: bytes) -> int:
+    """Return how often a sequence is shown; 0 for ever, or where its file does not tell."""
+    heads = [leaf for leaf in leaves(data) if leaf.kind == b"tkhd"]
+    edits = [leaf for leaf in leaves(data) if leaf.kind == b"elst"]
+    if not heads or not edits:
+        return 0
+    if not data[edits[0].start + 3] & _REPEATED:
+        return 1
+    whole, edit = _duration(data, heads[0]), _duration(data, edits[0])
+    return -(-whole // edit) if edit and whole < _ENDLESS else 0
+
+
+def with_plays(data: bytes, count: int) -> bytes:
+    """Let a sequence that is shown for ever be shown so often.
+
+    Args:
+        data: as libavif writes it.
+        count: at least 1.
+    """
+    made, found = bytearray(data), list(leaves(data))
+    length = max(_duration(data, leaf) for leaf in found if leaf.kind == b"elst")
+    for leaf in found:
+        if leaf.kind in {b"mvhd", b"tkhd"}:
+            at, size = _duration_at(data, leaf)
+            made[at : at + size] = min(count * length, _ENDLESS - 1).to_bytes(size)
+    return bytes(made)
+
+
+def _duration(data: bytes, leaf: Box) -> int:
+    """Duration of the whole sequence, of a track or of its first edit."""
+    at, size = _duration_at(data, leaf)
+    value = int.from_bytes(data[at : at + size])
+    return _ENDLESS if value == (1 << 8 * size) - 1 else value
+
+
+def _duration_at(data: bytes, leaf: Box) -> tuple[int, int]:
+    """Offset and size of a duration."""
+    is_wide = bool(data[leaf.start])
+    return leaf.start + _DURATIONS[leaf.kind][is_wide], 8 if is_wide else 4
 
 
 def _text(kind: bytes) -> str:

@@ -65,6 +65,12 @@ def metadata_of(items: Items, data: bytes, carried: Carried) -> Carried:
     return Carried((*found, *carried.without(Kind.EXIF, Kind.XMP).blocks))
 
 
+def exif_item(block: bytes) -> bytes:
+    """Make the item of an EXIF block, with or without its prefix."""
+    before = len(PREFIX) if block.startswith(PREFIX) else 0
+    return before.to_bytes(_OFFSET_BYTES) + block
+
+
 def with_exif(encoded: bytes, block: bytes) -> bytes:
     """Replace the EXIF that the encoder was given by this block.
 
@@ -75,8 +81,7 @@ def with_exif(encoded: bytes, block: bytes) -> bytes:
     items = items_of(Reader(BytesIO(encoded)))
     number = items.metadata(b"Exif")
     assert number is not None  # noqa: S101 - the encoder was given one
-    before = len(PREFIX) if block.startswith(PREFIX) else 0
-    item = before.to_bytes(_OFFSET_BYTES) + block
+    item = exif_item(block)
     extent = items.places[number].extents[0]
     start, end = extent[0], encoded.index(b"mdat")
     # An animation tells of the item twice: for its first frame and for its track.

@@ -1,7 +1,7 @@
-"""Flags of items in AVIF and HEIF that some writers set wrongly: corrected for strict decoders.
+"""Items of AVIF and HEIF that some writers describe wrongly: corrected for strict decoders.
 
-Source: ISO/IEC 14496-12, 8.11.6 (infe); 23008-12, 6.4.2 (hidden images) and 9.3 (ipma); AV1 Image
-File Format 2.3 (a1op, lsel).
+Source: ISO/IEC 14496-12, 8.11.6 (infe) and 8.11.12 (iref); 23008-12, 6.4.2 (hidden images), 6.5.8
+(auxC) and 9.3 (ipma); AV1 Image File Format 2.3 (a1op, lsel).
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from sharpend.imaging.containers.isobmff import inside, meta_of
-from sharpend.imaging.containers.items import associations, entries
+from sharpend.imaging.containers.isobmff import box_of, inside, meta_of
+from sharpend.imaging.containers.items import associations, entries, relations
 from sharpend.imaging.reading import Reader
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _ESSENTIAL = frozenset({b"clap", b"irot", b"imir", b"lsel", b"a1op"})
 """Properties that shall be marked as essential; libavif refuses a file where one is not."""
+_NONE = b"free"
+"""Type of a reference, or of a property, that no decoder follows."""
+_VERSION_BYTES = 4
 _FLAGS_END = 3
 """Offset of the last byte of an entry's flags; its lowest bit hides the item."""
 
@@ -47,4 +50,33 @@ def with_shown_primary(data: bytes, items: Items) -> bytes:
             flags = body[_FLAGS_END] & ~1
             shown = body[:_FLAGS_END] + bytes((flags,)) + body[_FLAGS_END + 1 :]
             return data.replace(iinf, iinf.replace(body, shown, 1), 1)
+    return data
+
+
+def without_useless(data: bytes, items: Items) -> bytes:
+    """Hide that items belong to an image which tell no use, or are alpha that is not used.
+
+    libheif refuses a file for an auxiliary image without `auxC`, and for a grid of which some tiles
+    alone have alpha; libavif for an empty `auxC`.
+    """
+    alphas = items.alphas()
+    useless = {
+        number
+        for number in items.related(b"auxl")
+        if not items.auxiliary_type(number) or (items.is_alpha(number) and number not in alphas)
+    }
+    if not useless:
+        return data
+    meta = dict(meta_of(Reader(BytesIO(data))))
+    iref = meta[b"iref"]
+    hidden = [
+        (_NONE if kind == b"auxl" and one.source in useless else kind, body)
+        for one, (kind, body) in zip(relations(iref), inside(iref[_VERSION_BYTES:]), strict=True)
+    ]
+    changed = iref[:_VERSION_BYTES] + b"".join(box_of(*each) for each in hidden)
+    data = data.replace(iref, changed, 1) if len(changed) == len(iref) else data
+    for number in useless:
+        for kind, body in items.properties.get(number, ()):
+            if kind == b"auxC" and not items.auxiliary_type(number):
+                data = data.replace(kind + body, _NONE + body, 1)
     return data

@@ -3,7 +3,7 @@
 Only the primary image decides over colour, depth, subsampling and turn, and its alpha channel over
 depth; gain maps, depth maps and thumbnails have properties of their own.
 
-Source: ISO/IEC 14496-12, 8.11.3 (iloc), 8.11.4 (pitm), 8.11.6 (iinf) and 8.11.12 (iref); 23008-12,
+Source: ISO/IEC 14496-12, 8.11.4 (pitm), 8.11.6 (iinf) and 8.11.12 (iref); 23008-12,
 6.6 (derived images) and 9.3 (ipco, ipma).
 """
 
@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from sharpend.imaging.containers.isobmff import Fields, inside, meta_of
+from sharpend.imaging.containers.itemplaces import IN_FILE, IN_META, entries_of
 from sharpend.imaging.reading import Reader, damaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import TypeVar
+
+    from sharpend.imaging.containers.itemplaces import Place
 
     Thing = TypeVar("Thing")
     Property = tuple[bytes, bytes]
@@ -31,11 +34,8 @@ _TONE_MAPPED = b"tmap"
 """A base image, the first that it refers to, with a gain map."""
 _ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
 _VERSION_BYTES = 4
-_IN_FILE, _IN_META = 0, 1
 _MOST = 65_536
 """Items, extents or references of a file: more than any image needs."""
-_WIDE_COUNTS = 2
-"""The version of iloc from which on counts and numbers of items have 32 bits."""
 _TYPED, _WIDE_IDS = 2, 3
 """The versions of infe from which on it has a type, and a number of 32 bits."""
 _NCLX_BYTES = 8
@@ -60,14 +60,6 @@ class Reference(NamedTuple):
     """dimg: made of; auxl: belonging to; thmb: smaller than; cdsc: describing; prem."""
     source: int
     targets: tuple[int, ...]
-
-
-class Place(NamedTuple):
-    """Location of one item in the file."""
-
-    method: int
-    extents: tuple[tuple[int, int], ...]
-    """Offset and length of each part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +144,11 @@ class Items:
         place = self.places.get(number) if number is not None else None
         if place is None:
             return b""
-        if place.method not in {_IN_FILE, _IN_META}:
+        if place.method not in {IN_FILE, IN_META}:
             raise damaged("its metadata is at an impossible offset")
         if sum(length for _, length in place.extents) > len(data):
             raise damaged("its items refer to more bytes than it has")
-        source = self.inner if place.method == _IN_META else data
+        source = self.inner if place.method == IN_META else data
         return b"".join(source[offset : offset + length] for offset, length in place.extents)
 
 
@@ -167,15 +159,28 @@ def items_of(reader: Reader) -> Items:
         ImageRefusedError: `truncated` or `damaged`.
     """
     meta = meta_of(reader)
+    return items_in(meta, _primary(dict(meta).get(b"pitm", b"")))
+
+
+def items_in(meta: Boxes, primary: int) -> Items:
+    """Parse the items of a list, of which a track may have one of its own without a primary image.
+
+    Args:
+        meta: the boxes of the list.
+        primary: number of its primary image; 0 for none.
+
+    Raises:
+        ImageRefusedError: `damaged`.
+    """
     boxes = dict(meta)
     iprp = list(inside(boxes.get(b"iprp", b"")))
     return Items(
-        _primary(boxes.get(b"pitm", b"")),
+        primary,
         dict(_limited(_kinds(boxes.get(b"iinf", b"")))),
         _properties(iprp),
         _essential(iprp),
-        tuple(_limited(_references(boxes.get(b"iref", b"")))),
-        dict(_limited(_places(boxes.get(b"iloc", b"")))),
+        tuple(_limited(relations(boxes.get(b"iref", b"")))),
+        {one.item: one.place for one in _limited(entries_of(boxes.get(b"iloc", b"")))},
         boxes.get(b"idat", b""),
     )
 
@@ -256,8 +261,8 @@ def associations(ipma: bytes) -> Iterator[tuple[int, int, int]]:
             yield number, fields.number(size) & (0x7FFF if size > 1 else 0x7F), at
 
 
-def _references(iref: bytes) -> Iterator[Reference]:
-    """Relations of items to each other."""
+def relations(iref: bytes) -> Iterator[Reference]:
+    """Iterate over the relations of items to each other."""
     if not iref:
         return
     size = 4 if iref[0] else 2
@@ -266,30 +271,3 @@ def _references(iref: bytes) -> Iterator[Reference]:
         source = fields.number(size)
         targets = tuple(fields.number(size) for _ in range(fields.number(2)))
         yield Reference(kind, source, targets)
-
-
-def _places(iloc: bytes) -> Iterator[tuple[int, Place]]:
-    """Location of each item."""
-    if not iloc:
-        return
-    fields = Fields(iloc)
-    version = fields.number(_VERSION_BYTES) >> 24
-    sizes = fields.octets(2)
-    offset_bytes, length_bytes, base_bytes, index_bytes = (
-        half for size in sizes for half in (size >> 4, size & 15)
-    )
-    number_bytes = 4 if version >= _WIDE_COUNTS else 2
-    for _ in range(fields.number(number_bytes)):
-        item = fields.number(number_bytes)
-        method = fields.number(2) & 15 if version else _IN_FILE
-        fields.number(2)  # the file itself, where data may lie elsewhere
-        base = fields.number(base_bytes)
-        extents = []
-        count = fields.number(2)
-        if count > 1 and not offset_bytes + length_bytes:
-            raise damaged("an item lies at the same offset many times")
-        for _ in range(count):
-            fields.number(index_bytes if version else 0)
-            offset = base + fields.number(offset_bytes)
-            extents.append((offset, fields.number(length_bytes)))
-        yield item, Place(method, tuple(extents))

@@ -40,7 +40,14 @@ from sharpend.imaging.containers.jpeglayout import (
     Parts,
     parts,
 )
-from sharpend.imaging.containers.jpegmetadata import XMP, blocks, fitting, losses, spliced
+from sharpend.imaging.containers.jpegmetadata import (
+    XMP,
+    blocks,
+    edited,
+    fitting,
+    losses,
+    spliced,
+)
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata import icc
 from sharpend.imaging.metadata.blocks import Carried, Kind
@@ -279,4 +286,4 @@ def _by_tables(picture: Picture) -> bytes:
     return encoded
 
 
-CONTAINER = Container(probe, _read, _write, xmp_at=XMP, fitting=fitting)
+CONTAINER = Container(probe, _read, _write, xmp_at=XMP, fitting=fitting, edited=edited)

@@ -20,12 +20,14 @@ from sharpend.imaging.containers.jpeglayout import (
     FRAMES,
     Parts,
     is_metadata,
+    parts,
 )
 from sharpend.imaging.metadata import icc
 from sharpend.imaging.metadata.blocks import CREDENTIALS, TRAILER, Block, Carried, Kind
+from sharpend.imaging.source import MOST_SCANS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sharpend.imaging.containers.pillow import CarriedAndNotes
 
@@ -63,6 +65,7 @@ _THUMBNAILS_NOTE = "its larger thumbnails (MPF) are not in the output"
 _VIDEO_UNANNOUNCED = (
     "the references to a gain map and a video were removed from its XMP; the video itself was kept"
 )
+_HUFFMAN_NOTE = "its arithmetic coding was replaced by Huffman's"
 _EXTENSION_LOST = "its JPEG XT extension layers are not in the output"
 _JUMBF_LOST = "its JUMBF data is not in the output"
 
@@ -71,7 +74,7 @@ def blocks(found: Parts) -> CarriedAndNotes:
     """Extract the metadata segments and what is carried from behind the image; list notes."""
     notes = ["its end mark was missing"] * (not found.has_end_mark)
     if found.frame.marker in ARITHMETIC:
-        notes.append("its arithmetic coding was replaced by Huffman's")
+        notes.append(_HUFFMAN_NOTE)
     notes += [CREDENTIALS] * (CREDENTIALS in _extensions(found))
     made = []
     for segment in found.segments:
@@ -163,6 +166,14 @@ def spliced(encoded: bytes, carried: Sequence[Block]) -> bytes:
     )
     behind = b"".join(block.data for block in carried if block.where == TRAILER)
     return encoded[:2] + made + encoded[start:] + behind
+
+
+def edited(data: bytes, edit: Callable[[Carried], Carried]) -> tuple[bytes, list[str]]:
+    """Change the metadata segments of a file; see `Container.edited`."""
+    found = parts(data, most_scans=MOST_SCANS, stop=trailers.video_or_samsung(data))
+    carried, notes = blocks(found)
+    copy = spliced(found.stream(lambda _: False), edit(carried).blocks)
+    return copy, [note for note in notes if note != _HUFFMAN_NOTE]
 
 
 def fitting(block: Block) -> list[Block]:

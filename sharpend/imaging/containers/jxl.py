@@ -19,7 +19,7 @@ from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import color
 from sharpend.imaging.containers import jxlframes, jxljpeg, pillow, surplus, trailers
 from sharpend.imaging.containers.container import Container
-from sharpend.imaging.containers.isobmff import boxes, check_whole, divided
+from sharpend.imaging.containers.isobmff import box_of, boxes, check_whole, divided
 from sharpend.imaging.containers.jxlheader import SIGNATURE, header_of, with_colours
 from sharpend.imaging.depth import straight
 from sharpend.imaging.formats import TABLE, Format
@@ -27,11 +27,11 @@ from sharpend.imaging.metadata.blocks import CREDENTIALS, Block, Carried, Kind
 from sharpend.imaging.metadata.exifblock import PREFIX
 from sharpend.imaging.picture import Frame, Picture
 from sharpend.imaging.reading import LARGEST, Reader
-from sharpend.imaging.source import Header, bit_depth
+from sharpend.imaging.source import MOST_SCANS, Header, bit_depth
 from sharpend.policies import Compression, Frames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sharpend.imaging.containers.isobmff import Box
     from sharpend.imaging.containers.jxlheader import JxlHeader
@@ -42,12 +42,13 @@ _MAX_BOXES = 1000
 _KINDS = {b"Exif": Kind.EXIF, b"xml ": Kind.XMP}
 _PACKED, _LEVEL = b"brob", b"jxll"
 _STREAM, _PART = b"jxlc", b"jxlp"
+_INDEX = b"jxli"
 _PART_BYTES = 4
 """A part's number comes first."""
 _OFFSET_BYTES = 4
 """An EXIF box begins with where, behind this number, its TIFF header lies."""
 _TIFF_HEADS = (b"II*\0", b"MM\0*")
-_LAYOUT = frozenset({b"JXL ", b"ftyp", _LEVEL, _STREAM, _PART, b"jxli"})
+_LAYOUT = frozenset({b"JXL ", b"ftyp", _LEVEL, _STREAM, _PART, _INDEX})
 _PADDING = frozenset({b"free", b"skip"})
 _START = b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\x14ftypjxl \0\0\0\0jxl "
 _JPEG, _JUMBF, _GAIN_MAP = b"jbrd", b"jumb", b"jhgm"
@@ -247,21 +248,37 @@ def _write(picture: Picture) -> bytes:
     stream = b"".join(_stream_parts(reader, len(encoded)))
     level = [encoded[box.start : box.end] for box in _boxes(reader) if box.kind == _LEVEL]
     stream = with_colours(stream, colours) if colours else stream
-    metadata = [
-        _box(name, bytes(_OFFSET_BYTES) * (kind is Kind.EXIF), block.data.removeprefix(PREFIX))
-        for name, kind in _KINDS.items()
-        for block in frame.carried.blocks
-        if block.kind is kind
-    ]
+    metadata = _metadata(frame.carried)
     if not level and not metadata:
         return stream
-    levels = [_box(_LEVEL, each) for each in level]
-    return b"".join([_START, *levels, *metadata, _box(_STREAM, stream)])
+    levels = [box_of(_LEVEL, each) for each in level]
+    return b"".join([_START, *levels, *metadata, box_of(_STREAM, stream)])
 
 
-def _box(kind: bytes, *content: bytes) -> bytes:
-    body = b"".join(content)
-    return (8 + len(body)).to_bytes(4) + kind + body
+def _metadata(carried: Carried) -> list[bytes]:
+    return [
+        box_of(name, bytes(_OFFSET_BYTES) * (kind is Kind.EXIF), block.data.removeprefix(PREFIX))
+        for name, kind in _KINDS.items()
+        for block in carried.blocks
+        if block.kind is kind
+    ]
 
 
-CONTAINER = Container(_probe, _read, _write, _check_whole, is_lossy=_is_lossy, xmp_at=b"")
+def _edited(data: bytes, edit: Callable[[Carried], Carried]) -> tuple[bytes, list[str]]:
+    """Change the boxes of metadata; see `Container.edited`."""
+    if data.startswith(SIGNATURE):
+        return data, []
+    carried, notes, _ = _parts(data, MOST_SCANS)
+    layout = [
+        (each.kind, box_of(each.kind, data[each.start : each.end]))
+        for each in _boxes(Reader(BytesIO(data)))
+        if each.kind in _LAYOUT
+    ]
+    coded = next(at for at, (kind, _) in enumerate(layout) if kind in {_STREAM, _PART, _INDEX})
+    kept = [whole for _, whole in layout]
+    return b"".join([*kept[:coded], *_metadata(edit(carried)), *kept[coded:]]), notes
+
+
+CONTAINER = Container(
+    _probe, _read, _write, _check_whole, is_lossy=_is_lossy, xmp_at=b"", edited=_edited
+)

@@ -69,7 +69,8 @@ def left_out(data: bytes, items: Items, *, is_sequence: bool) -> LeftOut:
     tracks = isotracks.tracks_of(data)
     losses += [_UNREADABLE] * (is_sequence and not tracks.is_complete)
     things = [*_items(items), *_groups(data)]
-    things += [(name, True) for name in tracks.lost()] if is_sequence else []
+    if is_sequence:
+        things += [(name, True) for name in (*tracks.lost(), *_of_tracks(tracks, items))]
     notes += _counted(name for name, is_content in things if not is_content)
     losses += _counted(name for name, is_content in things if is_content)
     shown = (place for track in tracks.shown() for place in track.samples) if is_sequence else ()
@@ -81,9 +82,8 @@ def left_out(data: bytes, items: Items, *, is_sequence: bool) -> LeftOut:
         unclaimed
     )
     losses += overlays.lost(items, data)
-    for kind in _properties(items):
-        told = f"its {_TOLD.get(kind, f'property {_text(kind)}')} was not kept"
-        (notes if kind in FORM else losses).append(told)
+    notes += of_properties(items, are_form=True)
+    losses += of_properties(items, are_form=False)
     return LeftOut(tuple(dict.fromkeys(notes)), tuple(dict.fromkeys(losses)))
 
 
@@ -137,11 +137,15 @@ def _extents(items: Items, size: int, *, is_in_file: bool) -> list[tuple[int, in
     ]
 
 
-def _properties(items: Items) -> list[bytes]:
-    """List the types of properties that no output has, of the images that it has and thumbnails."""
-    shown = {*_carried(items), *items.related(b"thmb")} & items.properties.keys()
-    kinds = (kind for number in sorted(shown) for kind, _ in items.properties[number])
-    return [kind for kind in dict.fromkeys(kinds) if kind not in CODED]
+def of_properties(items: Items, *, are_form: bool) -> list[str]:
+    """Name the properties that no output has, of the images that it has and of thumbnails."""
+    shown = {*carried_by(items), *items.related(b"thmb")} & items.properties.keys()
+    kinds = dict.fromkeys(kind for number in sorted(shown) for kind, _ in items.properties[number])
+    return [
+        f"its {_TOLD.get(kind, f'property {_text(kind)}')} was not kept"
+        for kind in kinds
+        if kind not in CODED and (kind in FORM) == are_form
+    ]
 
 
 def _groups(data: bytes) -> Iterator[tuple[tuple[str, str], bool]]:
@@ -163,7 +167,7 @@ def _items(items: Items) -> Iterator[tuple[tuple[str, str], bool]]:
     What belongs to such an item (its tiles, its alpha, its metadata) goes without saying; but of a
     thumbnail, which is form, no more than tiles and alpha.
     """
-    carried = _carried(items)
+    carried = carried_by(items)
     others = [number for number in items.items if number not in carried]
     gone, thumbnails = set(others), items.related(b"thmb").keys() - carried
     owned = {
@@ -183,8 +187,17 @@ def _items(items: Items) -> Iterator[tuple[tuple[str, str], bool]]:
             yield (("thumbnail", ""), False) if is_small else (_named(items, number), True)
 
 
-def _carried(items: Items) -> set[int]:
-    """Numbers of the items whose content the output has."""
+def _of_tracks(tracks: Tracks, items: Items) -> Iterator[tuple[str, str]]:
+    """Name the items of the tracks that are shown, but for those that describe the image, too."""
+    carried = {(items.kind_of(each), items.places.get(each)) for each in carried_by(items)}
+    for track in tracks.shown():
+        for number, item in track.items.items.items():
+            if (item.kind, track.items.places.get(number)) not in carried:
+                yield _named(track.items, number)
+
+
+def carried_by(items: Items) -> set[int]:
+    """Return the numbers of the items whose content the output has."""
     images = items.primary, *items.alphas()
     metadata = items.metadata(b"Exif"), items.metadata(b"mime", XMP_TYPE)
     return {

@@ -39,7 +39,7 @@ from sharpend.imaging.picture import Frame, Picture
 from sharpend.policies import Compression, Frames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
     from PIL import Image
@@ -95,22 +95,30 @@ def _stored(found: Parts) -> tuple[int, int]:
 def _left_out(found: Parts, carried: Iterable[Block], data: bytes) -> list[str]:
     """List notes on the chunks of a PNG that are dropped."""
     notes = ["its interlacing was not kept"] * bool(data[_INTERLACED_AT])
-    notes += ["its end chunk was missing or damaged"] * (not found.has_end)
-    notes += [f"its {kind} chunk is damaged and was left out" for kind in found.unsound]
     kinds = [kind for kind, _ in found.sound()]
-    if b"caBX" in kinds:
-        notes.append(CREDENTIALS)
     if b"PLTE" in kinds and _stored(found)[1] != PALETTE:
         notes.append("its palette (PLTE), which only suggests colours, was not kept")
     if b"acTL" in kinds and apng.frame_count(found) == 1:
         notes.append("its animation of a single frame was written as a still image")
+    return [*_unsound(found), *notes, *_untrue(found, carried)]
+
+
+def _unsound(found: Parts) -> list[str]:
+    """List notes on what is damaged, but no pixel is made of."""
+    notes = ["its end chunk was missing or damaged"] * (not found.has_end)
+    return notes + [f"its {kind} chunk is damaged and was left out" for kind in found.unsound]
+
+
+def _untrue(found: Parts, carried: Iterable[Block]) -> list[str]:
+    """List notes on chunks that speak of the file as it was."""
+    kinds = [kind for kind, _ in found.sound()]
+    notes = [CREDENTIALS] * (b"caBX" in kinds)
     kept = {block.where for block in carried}
-    notes += [
+    return notes + [
         f"its {kind.decode()} chunk describes the old pixel data and was left out"
         for kind in _OF_OLD_PIXELS
         if kind in kinds and kind not in kept
     ]
-    return notes
 
 
 def _losses(found: Parts, carried: Iterable[Block]) -> list[str]:
@@ -271,4 +279,12 @@ def _write(picture: Picture) -> bytes:
     return _spliced(encoded, picture.carried.blocks)
 
 
-CONTAINER = Container(pngheader.probe, _read, _write, xmp_at=b"iTXt")
+def _edited(data: bytes, edit: Callable[[Carried], Carried]) -> tuple[bytes, list[str]]:
+    """Change the metadata chunks; see `Container.edited`."""
+    found = parts(data)
+    carried = Carried(_blocks(found, b""))
+    notes = [*_unsound(found), *_untrue(found, carried.blocks)]
+    return _spliced(found.stream(), edit(carried).blocks), notes
+
+
+CONTAINER = Container(pngheader.probe, _read, _write, xmp_at=b"iTXt", edited=_edited)

@@ -11,15 +11,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import tifffile
-
 from sharpend.imaging.containers.tiffpage import UNCOMPRESSED
 from sharpend.imaging.containers.tiffpages import CODING, DECISIVE
-from sharpend.imaging.metadata.blocks import CREDENTIALS, Block, Carried, Kind
+from sharpend.imaging.metadata.blocks import CREDENTIALS, NOTE_MOVED, Block, Carried, Kind
 from sharpend.imaging.metadata.ifd import EXIF, MAKER_NOTE, Ifd, IfdEntry
+from sharpend.imaging.metadata.tagnames import names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
+
+    import tifffile
 
 ICC = 34675
 _BLOCKS: Mapping[int, Kind] = {
@@ -37,8 +38,6 @@ _OF_SAMPLES = frozenset(
 """Tags that say what the numbers of samples mean: true as long as these are written unchanged."""
 _IMPLIED = frozenset({338, 339})
 """Those of them that a writer sets anew."""
-_NAMED = 20
-"""Most tags that one note names."""
 
 
 def carried_of(tags: Ifd, *, keeps_samples: bool, notes: list[str]) -> Carried:
@@ -82,19 +81,6 @@ def where(tag: int, kind: int) -> bytes:
     return tag.to_bytes(2) + bytes((kind,))
 
 
-def names(tags: Iterable[int]) -> str:
-    """Name tags for a note, at most twenty."""
-    every = sorted(set(tags))
-    named = [f"{tag} {_name(tag)}".strip() for tag in every[:_NAMED]]
-    more = len(every) - len(named)
-    return ", ".join(named) + (f" and {more} more" if more else "")
-
-
-def _name(tag: int) -> str:
-    known = tifffile.TIFF.TAGS.get(tag, "") or tifffile.TIFF.EXIF_TAGS.get(tag, "")
-    return f"({known})" if known else ""
-
-
 def with_note_in_place(tags: Ifd, page: tifffile.TiffPage, notes: list[str]) -> Ifd:
     """Let the maker note move where its place would leave a large hole in the output.
 
@@ -107,6 +93,6 @@ def with_note_in_place(tags: Ifd, page: tifffile.TiffPage, notes: list[str]) -> 
         return tags
     if len(page.dataoffsets) > 1 or note.pinned_at < page.dataoffsets[0]:
         return tags
-    notes.append("its maker note (MakerNote) moved: programs may not find all that it refers to")
+    notes.append(NOTE_MOVED)
     moved = replace(exif, entries={**exif.entries, MAKER_NOTE: replace(note, pinned_at=0)})
     return replace(tags, children={**tags.children, EXIF: moved})

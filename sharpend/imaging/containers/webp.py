@@ -32,7 +32,7 @@ from sharpend.imaging.source import Header
 from sharpend.policies import Compression
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from PIL import Image
 
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 _MAX_CHUNKS = 10_000
 _FLAGS_AT, _EXTENDED_END = 20, 30
+_SIZE_AT = 4
+"""Of VP8X: offset of the canvas' size."""
 _ANIMATED, _ALPHA, _ALL_FLAGS = 2, 16, 0x3E
 _LOSSLESS: Mapping[Compression, Options] = {
     Compression.FAST: {"quality": 20, "method": 2},
@@ -124,9 +126,13 @@ def _end_of_chunks(data: bytes, end: int) -> int:
 
 
 def _carried(source: Source, _image: Image.Image) -> CarriedAndNotes:
+    return _blocks(source.data)
+
+
+def _blocks(data: bytes) -> CarriedAndNotes:
     """Read the metadata chunks, whatever the flags of VP8X say of them, and unknown chunks."""
     blocks, notes = [], []
-    for kind, body in chunks(source.data):
+    for kind, body in chunks(data):
         if kind == b"C2PA":
             notes.append(CREDENTIALS)
         elif kind not in LAYOUT:
@@ -200,6 +206,11 @@ def _write(picture: Picture) -> bytes:
     else:
         flags, shown = _ANIMATED, _animation(stills, picture, size)
     flags |= _ALPHA * any(frame.alpha is not None for frame in picture.frames)
+    return _file(flags, size, shown, blocks)
+
+
+def _file(flags: int, size: bytes, shown: bytes, blocks: Sequence[Block]) -> bytes:
+    """Build a file with an extended header: its flags but those of metadata, size, and chunks."""
     before, after = b"", b""
     for block in blocks:
         kind, flag = _RIFF.get(block.kind, (block.where, 0))
@@ -209,7 +220,25 @@ def _write(picture: Picture) -> bytes:
         else:
             after += chunk(kind, block.data)
     body = b"WEBP" + chunk(b"VP8X", bytes((flags, 0, 0, 0)) + size) + before + shown + after
+    return _riff(body)
+
+
+def _riff(body: bytes) -> bytes:
     return b"RIFF" + len(body).to_bytes(4, "little") + body
+
+
+def _edited(data: bytes, edit: Callable[[Carried], Carried]) -> tuple[bytes, list[str]]:
+    """Change the metadata chunks; see `Container.edited`."""
+    carried, notes = _blocks(data)
+    kept = edit(carried).blocks
+    (first, head), *others = [each for each in chunks(data) if each[0] in LAYOUT]
+    if first == b"VP8X":
+        flags = head[0] & ~sum(flag for _, flag in _RIFF.values())
+        shown = b"".join(chunk(*each) for each in others)
+        return _file(flags, head[_SIZE_AT:], shown, kept), notes
+    if kept:
+        raise ValueError("it has metadata without the header (VP8X) for it")
+    return _riff(b"WEBP" + chunk(first, head)), notes
 
 
 def _animation(stills: Sequence[bytes], picture: Picture, size: bytes) -> bytes:
@@ -236,4 +265,6 @@ def _frame(still: bytes, frame: Frame) -> bytes:
 
 
 _READING = pillow.Reading(_carried, _options)
-CONTAINER = Container(_probe, _read, _write, _check_whole, is_lossy=_is_lossy, xmp_at=b"XMP ")
+CONTAINER = Container(
+    _probe, _read, _write, _check_whole, is_lossy=_is_lossy, xmp_at=b"XMP ", edited=_edited
+)

@@ -45,6 +45,8 @@ TRAILER = b"trailer"
 readers count from the end of the file. Kind.OTHER."""
 CREDENTIALS = "its content credentials (JUMBF) were removed: they certify the original pixels"
 """Name for notes, whatever the container."""
+NOTE_MOVED = "its maker note (MakerNote) moved: programs may not find all that it refers to"
+"""Likewise."""
 
 
 @dataclass(frozen=True, slots=True)

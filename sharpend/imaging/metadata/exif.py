@@ -1,23 +1,26 @@
 """EXIF blocks: remove GPS data, remove or replace the thumbnail.
 
-Owns what in an EXIF block tells where an image was taken. Bytes are patched where they lie and
-nothing moves: maker notes hold offsets that only the camera maker could fix. Their content is not
-searched. When it is done, and in XMP, IPTC and PNG text too, is up to `imaging.metadata_policy`.
+Owns what in an EXIF block tells, or may tell, where an image was taken. Bytes are patched where
+they lie and nothing moves: maker notes hold offsets that only the camera maker could fix. When it
+is done, and in XMP, IPTC and PNG text too, is up to `imaging.metadata_policy`.
 
 Source: EXIF 2.32 (CIPA DC-008) sections 4.5.4 (thumbnails) and 4.6.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from sharpend.imaging.metadata import xmp
-from sharpend.imaging.metadata.exifblock import HEADER_BYTES, PREFIX, ExifBlock
-from sharpend.imaging.metadata.ifd import GPS, NEEDED, ORIENTATION
+from sharpend.imaging.metadata.exifblock import HEADER_BYTES, POINTER, POINTERS, ExifBlock
+from sharpend.imaging.metadata.ifd import GPS, NEEDED, ORIENTATION, is_understood
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from sharpend.imaging.metadata.exifblock import Directory, Entry, Span
 
 _XMP, _PHOTOSHOP = 0x02BC, 0x8649
@@ -31,16 +34,18 @@ _STRIPS = ((0x0201, 0x0202), (0x0111, 0x0117))
 _POSITION_RESOURCES = (b"8BIM\x04\x22", b"8BIM\x04\x23", b"8BIM\x04\x24")
 """Prefixes of Photoshop's resources with EXIF and XMP."""
 _JPEG_START = b"\xff\xd8"
-_WITH_METADATA = (PREFIX, b"http://ns.adobe.com/xap/")
+_JPEG_SCAN = b"\xff\xda"
+_JPEG_METADATA = re.compile(rb"\xff(?:[\xe1\xe3-\xed\xef]|\xe2(?!..ICC_PROFILE))", re.DOTALL)
+"""Segments of a thumbnail that may hold metadata: neither JFIF nor a profile nor Adobe's."""
 
 
 def without_gps(exif: bytes) -> bytes:
-    """Remove the GPS directory, and anything else that may repeat the position.
+    """Remove the GPS directory, and anything else that may tell the position.
 
-    The pointer is taken out of its directory, and what it points to is zeroed. An XMP packet or
-    Photoshop resources within the block go if they may hold a position, and so does a thumbnail
-    with metadata of its own. All other bytes stay equal and where they are, maker notes among
-    them; a block in which nothing is left becomes empty.
+    Maker notes and private tags go, whose content nobody else understands, and so do an XMP packet
+    or Photoshop resources within the block if they may hold a position, a thumbnail with metadata
+    of its own, and bytes that no entry has. What goes becomes zeros; all other bytes stay equal
+    and where they are. A block in which nothing is left becomes empty.
 
     Args:
         exif: with or without its prefix, of either byte order; empty is allowed.
@@ -56,14 +61,51 @@ def without_gps(exif: bytes) -> bytes:
     tables = [(0, HEADER_BYTES), *(directory.span for directory in directories)]
     if any(_overlap(span, table) for span in wiped for table in tables):
         raise ValueError("the EXIF's GPS directory overlaps another")
-    if positions:
-        block.wipe(wiped)
-        for directory in directories:
-            block.take_out(directory, positions)
-    rest = _without_telling_thumbnail(bytes(block))
-    if _positions(ExifBlock(rest))[1]:
+    unknown = set(_unknown(directories))
+    for directory in directories:
+        block.take_out(directory, positions | unknown)
+    rest = ExifBlock(_without_telling_thumbnail(_claimed(bytes(block))))
+    if _positions(rest)[1]:
         raise ValueError("the EXIF's directories overlap")
-    return b"" if _is_empty(ExifBlock(rest)) else rest
+    return b"" if _is_empty(rest) else bytes(rest)
+
+
+def holds_gps(exif: bytes) -> bool:
+    """Return whether a block holds a position that is understood, or cannot be read."""
+    try:
+        return bool(exif) and (
+            bool(_positions(ExifBlock(exif))[1]) or _without_telling_thumbnail(exif) != exif
+        )
+    except ValueError:
+        return True
+
+
+def unknown_tags(exif: bytes) -> set[int]:
+    """Return the tags of a block that no standard explains; none of one that cannot be read."""
+    try:
+        return {entry.tag for entry in _unknown(ExifBlock(exif).directories())}
+    except ValueError:
+        return set()
+
+
+def _unknown(directories: Iterable[Directory]) -> Iterator[Entry]:
+    """Iterate over the entries whose content no standard explains."""
+    for entry in chain.from_iterable(directory.entries for directory in directories):
+        is_pointer = entry.kind == POINTER and entry.tag not in POINTERS | {GPS}
+        if is_pointer or not entry.has_type or not is_understood(entry.tag):
+            yield entry
+
+
+def _claimed(exif: bytes) -> bytes:
+    """Set all bytes to zero that no entry has, and no thumbnail."""
+    block = ExifBlock(exif)
+    directories = block.directories()
+    kept = block.spans(directories)
+    for directory in directories:
+        for tags in _STRIPS:
+            kept += _strips(block, directory, tags)
+    block.wipe([(0, len(block.data))], kept)
+    return bytes(block)
 
 
 def _positions(block: ExifBlock) -> tuple[list[Directory], set[Entry]]:
@@ -102,9 +144,8 @@ def _reachable_spans(block: ExifBlock, entry: Entry) -> list[Span]:
 
 
 def _without_telling_thumbnail(exif: bytes) -> bytes:
-    thumbnail = thumbnail_of(exif)
-    has_metadata = any(start in thumbnail for start in _WITH_METADATA)
-    return without_thumbnail(exif) if has_metadata else exif
+    head = thumbnail_of(exif).partition(_JPEG_SCAN)[0]
+    return without_thumbnail(exif) if _JPEG_METADATA.search(head) else exif
 
 
 def _is_empty(block: ExifBlock) -> bool:

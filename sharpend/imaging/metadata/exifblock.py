@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 PREFIX = b"Exif\0\0"
 """Prefix of the block in JPEG; other formats have none."""
 _SUB_IFDS = 0x014A
-_POINTERS = frozenset({_SUB_IFDS, EXIF, INTEROPERABILITY})
+POINTERS = frozenset({_SUB_IFDS, EXIF, INTEROPERABILITY})
+"""Tags of directories that are followed."""
+POINTER = 13
+"""The type of a pointer to a directory."""
 
 HEADER_BYTES = 8
 _ENTRY_BYTES, _INLINE_BYTES = 12, 4
@@ -53,6 +56,11 @@ class Entry:
     """Offset of its twelve bytes."""
     span: Span
     """Offset of its value, which may be outside of the block."""
+
+    @property
+    def has_type(self) -> bool:
+        """True if its type exists."""
+        return self.kind in _WIDTHS
 
     @property
     def is_inline(self) -> bool:
@@ -147,7 +155,7 @@ class ExifBlock:
         Raises:
             ValueError: one does not lie within the block, or there are absurdly many.
         """
-        followed = {*_POINTERS, *pointers}
+        followed = {*POINTERS, *pointers}
         found = list(self.chain())
         visited = {directory.at for directory in found}
         for directory in found:  # grows while it is walked

@@ -1,10 +1,11 @@
 """Image file directories (IFD) of TIFF and EXIF: layouts, value types, raw entries.
 
-Owns how a directory is laid out, the types of values, and which tags are needed or tell a position.
-`tifftags` reads those of a file, `tiffout` writes them, and `exifblock` patches those of an EXIF
-block in place.
+Owns how a directory is laid out, the types of values, and which tags are needed, tell a position,
+or may tell one, because no standard explains them. `tifftags` reads those of a file, `tiffout`
+writes them, and `exifblock` patches those of an EXIF block in place.
 
-Source: TIFF 6.0 section 2; the 64-bit layout is BigTIFF's; type 129 is EXIF 3.0's; GeoTIFF 1.1.
+Source: TIFF 6.0 section 2; the 64-bit layout is BigTIFF's; type 129 is EXIF 3.0's; GeoTIFF 1.1;
+tags of EXIF 2.32 and 3.0, TIFF/EP and DNG 1.4.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from PIL import ExifTags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,6 +31,14 @@ _OF_MAPS = frozenset({33550, 33922, 34264, 34735, 34736, 34737, 42112})
 """GeoTIFF's scale, tie points, transformation and keys; GDAL's metadata."""
 
 _STANDARD = frozenset({EXIF, GPS, INTEROPERABILITY, GLOBAL})
+_PRIVATE = 0x8000
+"""The first tag that anybody may have registered for data of their own."""
+_OF_ONE_MAKER = {MAKER_NOTE, 50740, 50828}
+"""Tags of standards whose content is none: maker notes, DNG's private data, a whole raw file."""
+_OF_EXIF_3 = range(0xA436, 0xA43D)
+_NUMBERS = {*range(32995, 32999), 42113}
+"""SGI's kinds of samples, and the value that stands for none (GDAL)."""
+_UNDERSTOOD = {*map(int, ExifTags.Base), *_STANDARD, *_OF_EXIF_3, *_NUMBERS} - _OF_ONE_MAKER
 
 CLASSIC_TYPES = dict(
     enumerate(("B", "s", "H", "I", "2I", "b", "s", "h", "i", "2i", "f", "d", "I"), start=1)
@@ -39,6 +50,11 @@ POINTER_TYPES = frozenset({13, 18})
 LONG, LONG8 = 4, 16
 _BIG = 43
 """BigTIFF's magic number; the classic one is 42."""
+
+
+def is_understood(tag: int) -> bool:
+    """Return whether a standard explains the content of a tag."""
+    return tag < _PRIVATE or tag in _UNDERSTOOD
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +108,19 @@ class Ifd:
         children = {tag: child.without_gps() for tag, child in self.children.items() if tag != GPS}
         return Ifd(entries, children)
 
+    def private(self) -> set[int]:
+        """Return the tags, and those of directories, whose content no standard explains."""
+        found = {tag for tag in self.entries if not is_understood(tag)} - _OF_MAPS
+        found |= self.children.keys() - _STANDARD
+        return found.union(*(child.private() for child in self.children.values()))
+
     def without_private(self) -> Ifd:
-        """Remove the directories whose tags no standard explains."""
-        children = {tag: child for tag, child in self.children.items() if tag in _STANDARD}
-        return replace(self, children=children)
+        """Remove these tags and directories."""
+        entries = {tag: entry for tag, entry in self.entries.items() if is_understood(tag)}
+        children = {
+            tag: child.without_private() for tag, child in self.children.items() if tag in _STANDARD
+        }
+        return replace(self, entries=entries, children=children)
 
     def family(self) -> Iterator[Ifd]:
         """List this directory and all behind its pointers."""

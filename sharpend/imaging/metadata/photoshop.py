@@ -1,7 +1,8 @@
 """Photoshop image resources (8BIM) of JPEG and TIFF: parse them, and remove GPS data.
 
 Owns the layout of the block. Of its many resources only copies of EXIF and XMP are opened; IPTC,
-which names places but has no coordinates, stays as it is.
+which names places but has no coordinates, stays as it is. Those of plug-ins nobody else
+understands.
 
 Source: Adobe Photoshop file formats specification (2019), "Image resource blocks".
 """
@@ -25,6 +26,8 @@ IPTC = 0x0404
 
 _SIGNATURES = frozenset({b"8BIM", b"MeSa", b"AgHg", b"PHUT", b"DCSR"})
 _NAME_AT = 6
+_DOCUMENTED = {*range(1000, 1100), *range(2000, 3000), *range(7000, 7006), 8000, 10000}
+"""Numbers of resources that the specification explains."""
 _WITH_POSITIONS: Mapping[int | None, Callable[[bytes], bytes]] = {
     0x0422: exif.without_gps,
     0x0423: exif.without_gps,
@@ -33,9 +36,10 @@ _WITH_POSITIONS: Mapping[int | None, Callable[[bytes], bytes]] = {
 
 
 def without_gps(payload: bytes) -> bytes:
-    """Remove GPS data from the block's copies of EXIF and XMP; all else stays equal.
+    """Remove GPS data from the block's copies of EXIF and XMP; all else that is known stays equal.
 
-    A copy that cannot be understood, or in which nothing is left, goes as a whole.
+    A resource that no specification explains goes as a whole, and so does a copy that cannot be
+    understood, or in which nothing is left.
 
     Args:
         payload: with or without its prefix. A block that JPEG spread over several segments must
@@ -47,6 +51,15 @@ def without_gps(payload: bytes) -> bytes:
     block = payload.removeprefix(PREFIX)
     prefix = payload[: len(payload) - len(block)]
     return prefix + b"".join(map(_cleaned, _resources(block)))
+
+
+def unknown(payload: bytes) -> list[int]:
+    """Return the numbers of resources that no specification explains; none of a damaged block."""
+    try:
+        every = [each.number for each in _resources(payload.removeprefix(PREFIX))]
+    except ValueError:
+        return []
+    return [each for each in every if each is not None and each not in _DOCUMENTED]
 
 
 def has(payload: bytes, number: int) -> bool:
@@ -84,6 +97,8 @@ class _Resource:
 
 
 def _cleaned(resource: _Resource) -> bytes:
+    if resource.number is not None and resource.number not in _DOCUMENTED:
+        return b""
     clean = _WITH_POSITIONS.get(resource.number)
     if clean is None:
         return bytes(resource)

@@ -59,7 +59,7 @@ def profile_of(kind: bytes, body: bytes) -> bytes:
 
 
 def holds_gps(kind: bytes, body: bytes) -> bool:
-    """Return whether a text chunk holds GPS data, XMP's own chunk (iTXt) excepted.
+    """Return whether a text chunk holds, or may hold, GPS data, XMP's own chunk (iTXt) excepted.
 
     Raw profiles are looked into, and one that is not understood counts as one that does. So do
     XMP in a chunk of the wrong type, and single properties whose names begin with GPS.
@@ -70,7 +70,7 @@ def holds_gps(kind: bytes, body: bytes) -> bool:
     if name is None:
         return bool(_TELLING_KEYWORD.fullmatch(_keyword(body)))
     if name not in _CLEANERS:
-        return False
+        return name not in _COLOURS
     try:
         profile = profile_of(kind, body)
         return _CLEANERS[name](profile) != profile
@@ -93,6 +93,7 @@ def _clean_iptc(profile: bytes) -> bytes:
 _XMP_SEGMENT = b"http://ns.adobe.com/xap/1.0/\0"
 """Prefix of a JPEG segment with XMP."""
 _IPTC_RECORD = b"\x1c"
+_COLOURS = frozenset({"icc", "icm"})
 _CLEANERS: Mapping[str, Callable[[bytes], bytes]] = {
     "exif": exif.without_gps,
     "app1": _clean_app1,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 NAMESPACE = "https://sharpend.dev/ns/1.0/"
-"""The name of our record's properties. Like every namespace it is a name, not a page to fetch."""
+"""Of our record's properties. Like every namespace it is a name, not a page to fetch."""
 EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 """Prefix of a JPEG segment with a part of extended XMP begins with."""
 
@@ -40,11 +40,12 @@ _DEEPEST = 100
 """Real packets nest some ten elements."""
 
 _POSITION = re.compile(
-    r"gps.*|.*(latitude|longt?itude|coordinates).*|lat|long|lat_long|point", re.IGNORECASE
+    r"gps.*|.*(latitude|longt?itude|altitude|coordinates|maker_?note|shotlogdata).*"
+    r"|lat|long|lat_long|point",
+    re.IGNORECASE,
 )
 """Names, without prefix, of properties that say where an image was taken: exif:GPSLatitude,
-drone-dji:GpsLongtitude, drone-skydio:Latitude, geo:lat."""
-
+drone-dji:AbsoluteAltitude, geo:lat; or may say it to their maker: GCamera:ShotLogData."""
 _MOTION = r"(Motion|Micro|OLive)(Photo|Video).*|VideoLength"
 _ANNOUNCING = {
     namespace: re.compile(names)
