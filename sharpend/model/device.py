@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sharpend.errors import Reason, TransientError, UnavailableError
+from sharpend.machine import keep_freed_memory
 from sharpend.model.cues import LUMA
 from sharpend.model.networks import GRID_PX
 from sharpend.model.runtimes import load_trunk
@@ -109,6 +110,7 @@ class PlacedModel:
         self.halo_px = network.halo_px
         if placement.threads:
             torch.set_num_threads(placement.threads)
+        keep_freed_memory()
         # TF32 would make teacher and student differ in the third digit. Deterministic kernels: the
         # result must not depend on the shape of a tile.
         torch.backends.cudnn.allow_tf32 = False
