@@ -33,8 +33,8 @@ CUDA_TILE_PX = 1024
 """Largest tile on CUDA: kernels are chosen by its size, and another one moves the last bit of some
 values. The same one everywhere keeps pixels apart from the memory of a GPU."""
 CPU_TILE_BUDGET_BYTES = 100 * 2**20
-"""Activations of one tile on a CPU: in 16 bits an image of 1080p is one tile of a student, and none of
-its pixels is computed twice."""
+"""Activations of one tile on a CPU: in 16 bits an image of 1080p is one tile of a student, and none
+of its pixels is computed twice."""
 ALLOCATION_FAILED = ("can't allocate memory", "out of memory", "bad_alloc")
 """Texts by which torch's CPU and MPS allocators, and OpenVINO, report it, as a RuntimeError."""
 
