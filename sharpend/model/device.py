@@ -16,7 +16,6 @@ import torch
 
 from sharpend.errors import Reason, TransientError, UnavailableError
 from sharpend.machine import keep_freed_memory
-from sharpend.model.cues import LUMA
 from sharpend.model.networks import GRID_PX
 from sharpend.model.runtimes import load_trunk
 from sharpend.model.tiling import SMALLEST_TILE_PX
@@ -163,10 +162,9 @@ class PlacedModel:
         """
         try:
             folded = packed.folded(self._trunk.takes, less_mean=self._network.bias_free)
-            luma = packed.luma(LUMA).to(self.device) if self.cued else None
             measured = None if cues is None else cues.tensor().to(self.device)
             run = self._trunk.run
-            return self._network.added(folded.to(self.device), luma, measured, run).cpu()
+            return self._network.added(folded.to(self.device), measured, run).cpu()
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise MemoryError(str(error)) from error

@@ -10,7 +10,6 @@ from torch import nn
 
 from sharpend.errors import UsageError
 from sharpend.imaging.crops import most_detailed
-from sharpend.model.cues import LUMA
 from sharpend.model.measuring import measure
 from sharpend.model.packing import Packed
 from sharpend.model.tiling import pad_to_grid
@@ -118,7 +117,6 @@ def _run(network: SharpeningNetwork, pixels: Pixels) -> None:
     packed = Packed(pixels)
     network.added(
         packed.folded(torch.float32, less_mean=network.bias_free),
-        packed.luma(LUMA) if network.cued else None,
         cues.tensor(),
         network.trunk,
     )
