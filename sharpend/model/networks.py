@@ -73,7 +73,7 @@ class SharpeningNetwork(nn.Module):
         self.bias_free = bias_free
         self.cued = cued
         self.ranges: tuple[float, ...] = ()
-        """Largest magnitudes that enter the convolutions of the blocks, for int8; from the card."""
+        """Largest magnitudes that enter the convolutions, for int8: `Card.ranges`."""
         bias = not bias_free
         self.head = nn.Conv2d(_FOLDED, channels, 3, padding=1, bias=bias)
         self.body = nn.Sequential(*(ResidualBlock(channels, bias=bias) for _ in range(blocks)))
