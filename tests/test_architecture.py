@@ -66,7 +66,7 @@ PACKAGES = {
     " containers.tiffcoding containers.tiffsamples containers.tiffstack containers.tiffstrips"
     " containers.tiffout containers.tiff"
     " detection codec files contents preview metadata_policy unrecoded sheet",
-    "model": "folding cues conditioning cells plain_packing passes packing networks tiling"
+    "model": "folding cues conditioning cells blurs plain_packing passes packing networks tiling"
     " crispness shipped weights trial installed automatic runtimes openvino_runtime cuda_runtime"
     " device ssim bands spectrum measuring softness sharpener precision",
     "benchmark": "figures memory process rounds images serve networks live once whole batches"

@@ -21,7 +21,7 @@ from sharpend.model import plain_packing as plain
 from sharpend.model import weights
 from sharpend.model.bands import energies
 from sharpend.model.conditioning import calm_gate, calm_range
-from sharpend.model.cues import LUMA, MEASURED, folded_luma, luma
+from sharpend.model.cues import LUMA, MEASURED, band_kernels, folded_luma, luma
 from sharpend.model.device import Placement
 from sharpend.model.measuring import measure
 from sharpend.model.networks import less_local_mean
@@ -61,8 +61,7 @@ def added_to(
     torch.manual_seed(pixels.shape[1])
     height, width = (size // 4 for size in pixels.shape[:2])
     detail = (torch.randn(1, 48, height, width) * 0.1 + shift).to(precision)
-    mask = torch.randn(1, 16, height, width) * 0.1 if masked else None
-    return Added(detail, mask, floor=3e-3, calm=calm)
+    return Added(detail, (0.7, -0.4, 1.3) if masked else (), floor=3e-3, calm=calm)
 
 
 def finished(packed: Packed, added: Added, **how: float) -> NDArray[Any]:
@@ -85,7 +84,7 @@ def everything(
         for precision in (torch.float32, torch.bfloat16)
         for less_mean in (True, False)
     ]
-    return [*folded, packed.luma(LUMA).numpy(), out]
+    return [*folded, out]
 
 
 @compiled
@@ -196,7 +195,7 @@ def test_the_result_is_that_of_one_step_after_the_other(
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_model_is_given_what_training_gives_it(channels: int, dtype: type[Any]) -> None:
-    """Folded pixels less their local mean, and luma with its edge repeated, within rounding."""
+    """Folded pixels less their local mean, within rounding."""
     for height, width in SIZES:
         pixels = noise((height, width, channels), dtype)
         picture, packed = to_tensor(pixels), Packed(pixels)
@@ -205,7 +204,23 @@ def test_a_model_is_given_what_training_gives_it(channels: int, dtype: type[Any]
             given_values = packed.folded(torch.float32, less_mean=less_mean)
             assert given_values.is_contiguous(memory_format=torch.channels_last)
             torch.testing.assert_close(given_values, expected, atol=4e-7, rtol=0)
-        torch.testing.assert_close(packed.luma(LUMA), folded_luma(luma(picture)), atol=2e-7, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_mask_is_that_of_training(channels: int, dtype: type[Any]) -> None:
+    """The bands of luma times their gains, the edge repeated, within rounding."""
+    gains = (0.7, -0.4, 1.3)
+    for height, width in SIZES:
+        pixels = (noise((height, width, channels), dtype, lowest=0.9) * 0.5).astype(dtype)
+        bands = F.conv2d(folded_luma(luma(to_tensor(pixels))), band_kernels().flatten(0, 1))
+        expected = torch.einsum(
+            "n,nohw->hwo", torch.tensor(gains), bands.reshape(3, 16, *bands.shape[2:])
+        )
+        added = Added(torch.zeros(1, 48, height // 4, width // 4), gains)
+        found = Packed(pixels).change(added, 1.0) / white(pixels.dtype)
+        for channel in range(channels):
+            np.testing.assert_allclose(found[:, :, channel], expected, atol=5e-7)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -238,7 +253,7 @@ def test_bfloat16_is_rounded_to_even() -> None:
 def test_nothing_added_is_the_input(channels: int, dtype: type[Any]) -> None:
     """Every value returns to the bit, whatever the bound."""
     pixels = noise((40, 24, channels), dtype)
-    nothing = Added(torch.zeros(1, 48, 10, 6), torch.zeros(1, 16, 10, 6), 1e-3)
+    nothing = Added(torch.zeros(1, 48, 10, 6), (0.0, 0.0, 0.0), 1e-3)
     assert np.array_equal(finished(Packed(pixels), nothing, overshoot=0), pixels)
 
 
@@ -296,7 +311,8 @@ def test_arrays_of_wrong_sizes_are_refused() -> None:
         (COMPILED.survey, pixels[:6], sums, cells, cells),
         (COMPILED.survey, pixels[:, ::2], sums, cells, cells),
         (COMPILED.pack, pixels, sums, np.zeros(191, np.float32)),
-        (COMPILED.luma, pixels, LUMA, np.zeros(575, np.float32)),
+        (COMPILED.mask, pixels, LUMA, np.zeros(26, "f4"), LUMA, np.zeros(64, "f4")),
+        (COMPILED.mask, pixels, LUMA, np.zeros(27, "f4"), LUMA, np.zeros(63, "f4")),
         (COMPILED.gates, sums, (2, 2), 1.0, np.zeros(4, np.float32)),
         (COMPILED.sum, pixels, np.zeros(191, "f4"), None, None, None, 1.0, sums),
         (COMPILED.sum, pixels, np.zeros(192, "f4"), np.zeros(3, "f4"), None, None, 1.0, sums),

@@ -58,7 +58,7 @@ def weights_of(name: str) -> Weights:
         if network.cued:
             network.scales.out.weight.normal_(0, 0.1)
             network.mask.gains.weight.normal_(0, 0.5)
-    network.ranges = (1.0,) * (2 * blocks)
+    network.ranges = (1.0,) * (2 * blocks + 2)
     return Weights(network, Card("t", kind, channels, blocks, network.halo_px), "digest")
 
 

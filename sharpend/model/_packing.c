@@ -17,7 +17,6 @@
 #define COLOURS 3
 #define REACH 4 /* cells to each side of a local mean */
 #define AROUND (2 * REACH + 1)
-#define LUMA_EDGE 2 /* cells by which luma is repeated beyond the edge */
 #define BANDS 3
 #define BAND_REACH 8 /* pixels to each side that a blur depends on */
 #define NARROW 4     /* the same for the first blur: its weights further out are none */
@@ -233,35 +232,6 @@ INLINE void pack_all(const Pixels *pixels, const int32_t *sums, int is_half, voi
                 put(folded, is_half, at, made);
             }
         }
-    }
-}
-
-INLINE void luma_all(const Pixels *pixels, const float weights[COLOURS], float *luma) {
-    const Py_ssize_t columns = pixels->columns + 2 * LUMA_EDGE, line = columns * CELL;
-    const Py_ssize_t rows = pixels->rows + 2 * LUMA_EDGE;
-    uint16_t q[COLOURS][CELL];
-    for (Py_ssize_t i = 0; i < pixels->rows; i++) {
-        float *to = luma + (i + LUMA_EDGE) * line + LUMA_EDGE * CELL;
-        for (Py_ssize_t j = 0; j < pixels->columns; j++, to += CELL) {
-            load(pixels, i, j, q);
-            for (int k = 0; k < CELL; k++) {
-                float sum = (float)q[0][k] * weights[0];
-                for (int c = 1; c < pixels->channels; c++)
-                    sum = sum + (float)q[c][k] * weights[c];
-                to[k] = sum;
-            }
-        }
-        for (int k = 0; k < LUMA_EDGE * CELL; k++) {
-            const int y = k % CELL / SIDE * SIDE;
-            luma[(i + LUMA_EDGE) * line + k] = luma[(i + LUMA_EDGE) * line + LUMA_EDGE * CELL + y];
-            to[k] = to[y + SIDE - 1 - CELL];
-        }
-    }
-    for (Py_ssize_t at = 0; at < LUMA_EDGE * line; at++) {
-        const Py_ssize_t cell = at % line / CELL * CELL, x = at % SIDE;
-        luma[at] = luma[LUMA_EDGE * line + cell + x];
-        luma[(rows - LUMA_EDGE) * line + at] =
-            luma[(rows - LUMA_EDGE - 1) * line + cell + x + CELL - SIDE];
     }
 }
 
@@ -492,13 +462,12 @@ INLINE void finish_all(
     }
 }
 
-/* Luma of one row: pixel SIDE * j + p at to[p * cells + BAND_EDGE + j], the edge repeated. */
-INLINE void row_of_luma(
-    const Pixels *pixels, Py_ssize_t row, const float weights[COLOURS], float *line,
-    Py_ssize_t cells, float *restrict to
+/* Luma of one row of `wide` pixels, the edge repeated up to `width` values. */
+INLINE void luma_line(
+    const Pixels *pixels, Py_ssize_t row, Py_ssize_t wide, const float weights[COLOURS],
+    Py_ssize_t width, float *restrict line
 ) {
     const char *from = pixels->data + row * pixels->row_bytes;
-    const Py_ssize_t wide = pixels->columns;
     const int channels = pixels->channels;
     float *restrict inner = line + BAND_REACH;
     for (Py_ssize_t x = 0; x < wide; x++) {
@@ -513,8 +482,16 @@ INLINE void row_of_luma(
     }
     for (Py_ssize_t x = 0; x < BAND_REACH; x++)
         line[x] = inner[0];
-    for (Py_ssize_t x = wide; x < SIDE * cells - BAND_REACH; x++)
+    for (Py_ssize_t x = wide; x < width - BAND_REACH; x++)
         inner[x] = inner[wide - 1];
+}
+
+/* The same by columns of cells: pixel SIDE * j + p at to[p * cells + BAND_EDGE + j]. */
+INLINE void row_of_luma(
+    const Pixels *pixels, Py_ssize_t row, const float weights[COLOURS], float *line,
+    Py_ssize_t cells, float *restrict to
+) {
+    luma_line(pixels, row, pixels->columns, weights, SIDE * cells, line);
     for (int p = 0; p < SIDE; p++)
         for (Py_ssize_t j = 0; j < cells; j++)
             to[p * cells + j] = line[SIDE * j + p];
@@ -585,6 +562,53 @@ INLINE void bands_all(const Pixels *pixels, const Bands *bands) {
     }
 }
 
+typedef struct {
+    float weights[COLOURS], gains[BANDS];
+    const float *taps; /* BANDS x (BAND_REACH + 1) */
+    float *ring, *tall, *lines;
+    float *made; /* rows x columns x 16 of cells */
+} Mask;
+
+/* The sum of what is between two blurs, times the gains, for pixels in whole cells. */
+INLINE void mask_all(const Pixels *pixels, const Mask *mask) {
+    const Py_ssize_t rows = SIDE * pixels->rows, wide = SIDE * pixels->columns;
+    const Py_ssize_t width = wide + 2 * BAND_REACH;
+    float *finest = mask->lines, *sum = finest + BANDS * wide;
+    Py_ssize_t there = 0;
+    for (Py_ssize_t y = 0; y < rows; y++) {
+        const float *from[2 * BAND_REACH + 1];
+        for (int k = 0; k <= 2 * BAND_REACH; k++) {
+            Py_ssize_t row = y + k - BAND_REACH;
+            row = row < 0 ? 0 : row >= rows ? rows - 1 : row;
+            for (; there <= row; there++)
+                luma_line(pixels, there, wide, mask->weights, width,
+                          mask->ring + there % RING * width);
+            from[k] = mask->ring + row % RING * width;
+        }
+        for (int b = 0; b < BANDS; b++) {
+            const float *taps = mask->taps + b * (BAND_REACH + 1), *across[2 * BAND_REACH + 1];
+            for (int k = 0; k <= 2 * BAND_REACH; k++)
+                across[k] = mask->tall + k;
+            if (b == 0) {
+                blurred(from, taps, NARROW, width, mask->tall);
+                blurred(across, taps, NARROW, wide, finest);
+            } else {
+                blurred(from, taps, BAND_REACH, width, mask->tall);
+                blurred(across, taps, BAND_REACH, wide, finest + b * wide);
+            }
+        }
+        const float *restrict pixel = from[BAND_REACH] + BAND_REACH, *restrict fine = finest;
+        const float *restrict middle = finest + wide, *restrict coarse = middle + wide;
+        const float first = mask->gains[0], second = mask->gains[1], third = mask->gains[2];
+        for (Py_ssize_t x = 0; x < wide; x++)
+            sum[x] = ((pixel[x] - fine[x]) * first + (fine[x] - middle[x]) * second) +
+                     (middle[x] - coarse[x]) * third;
+        float *to = mask->made + (y / SIDE * pixels->columns * SIDE + y % SIDE) * SIDE;
+        for (Py_ssize_t j = 0; j < pixels->columns; j++)
+            memcpy(to + j * CELL, sum + j * SIDE, SIDE * sizeof *to);
+    }
+}
+
 /* With depth and channels as constants the compiler unrolls the cells. */
 #define BY_KIND(pixels, call)                                                                      \
     do {                                                                                           \
@@ -615,10 +639,6 @@ PASS void pack_pass(const Pixels *pixels, const int32_t *sums, int is_half, void
         BY_KIND(pixels, pack_all(&of, sums, 0, folded));
 }
 
-PASS void luma_pass(const Pixels *pixels, const float *weights, float *luma) {
-    BY_KIND(pixels, luma_all(&of, weights, luma));
-}
-
 PASS void gates_pass(
     const float *mask, Py_ssize_t rows, Py_ssize_t columns, float floor, float *energies, float *gate
 ) {
@@ -638,6 +658,10 @@ PASS void sum_pass(const Pixels *pixels, const Change *change, float *lines, int
 
 PASS void bands_pass(const Pixels *pixels, const Bands *bands) {
     BY_KIND(pixels, bands_all(&of, bands));
+}
+
+PASS void mask_pass(const Pixels *pixels, const Mask *how) {
+    BY_KIND(pixels, mask_all(&of, how));
 }
 
 PASS void means_pass(
@@ -770,23 +794,31 @@ static PyObject *pack(PyObject *self, PyObject *arguments) {
     return nothing_unless_failed();
 }
 
-static PyObject *luma(PyObject *self, PyObject *arguments) {
+static PyObject *mask(PyObject *self, PyObject *arguments) {
     PyObject *array;
     Pixels pixels;
-    Py_buffer view, made;
-    float weights[COLOURS];
+    Mask how;
+    Py_buffer view, taps, made;
     (void)self;
-    if (!PyArg_ParseTuple(arguments, "O(fff)w*", &array, weights, weights + 1, weights + 2, &made))
+    if (!PyArg_ParseTuple(
+            arguments, "O(fff)y*(fff)w*", &array, how.weights, how.weights + 1, how.weights + 2,
+            &taps, how.gains, how.gains + 1, how.gains + 2, &made))
         return NULL;
     if (take_pixels(array, 0, &view, &pixels) == 0) {
-        const Py_ssize_t rows = pixels.rows + 2 * LUMA_EDGE;
-        if (has(&made, rows * (pixels.columns + 2 * LUMA_EDGE) * CELL, 4)) {
+        const Py_ssize_t wide = SIDE * pixels.columns, width = wide + 2 * BAND_REACH;
+        if (has(&taps, BANDS * (BAND_REACH + 1), 4) &&
+            has(&made, pixels.rows * pixels.columns * CELL, 4) &&
+            (how.ring = room((RING + 1) * width + (BANDS + 1) * wide)) != NULL) {
+            how.tall = how.ring + RING * width, how.lines = how.tall + width;
+            how.taps = taps.buf, how.made = made.buf;
             Py_BEGIN_ALLOW_THREADS;
-            luma_pass(&pixels, weights, made.buf);
+            mask_pass(&pixels, &how);
             Py_END_ALLOW_THREADS;
+            free(how.ring);
         }
         PyBuffer_Release(&view);
     }
+    PyBuffer_Release(&taps);
     PyBuffer_Release(&made);
     return nothing_unless_failed();
 }
@@ -950,7 +982,7 @@ static PyMethodDef methods[] = {
     {"bands", bands, METH_VARARGS, "Energies of bands in each cell."},
     {"survey", survey, METH_VARARGS, "Sum, minimum and maximum of each cell."},
     {"pack", pack, METH_VARARGS, "Convert pixels to what a network takes."},
-    {"luma", luma, METH_VARARGS, "Compute luma, its edge repeated."},
+    {"mask", mask, METH_VARARGS, "Compute a mask of bands of luma."},
     {"gates", gates, METH_VARARGS, "Compute the gate of an adaptive mask."},
     {"sum", sum, METH_VARARGS, "Sum the change of each cell."},
     {"means", means, METH_VARARGS, "Compute local means of sums."},

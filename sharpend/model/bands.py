@@ -7,28 +7,23 @@ additions: the compiled pass (`_packing.c`) and numpy give the same bits.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sharpend.imaging.depth import white, within
+from sharpend.model.blurs import blur_taps, blurred, weighted
 from sharpend.model.cells import SIDE, in_rows
-from sharpend.model.cues import BANDS, LUMA, REACH_PX, SIGMAS_PX, gaussian
+from sharpend.model.cues import BANDS, LUMA, REACH_PX
 from sharpend.model.passes import COMPILED
-from sharpend.model.plain_packing import weighted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from sharpend.imaging.depth import Depth
 
     Floats = NDArray[np.float32]
 
-_NARROW_PX = 4
-"""Radius of the finest blur's kernel: its weights further out are below 1e-15."""
 _SAMPLED = ((0, 1), (1, 3), (2, 0), (3, 2))
 """Pixels of a cell at which energies are sampled: each row and column of the cell once."""
 
@@ -48,18 +43,10 @@ def energies(pixels: NDArray[Depth]) -> Floats:
     top = white(pixels.dtype)
     weights = tuple(one / top for one in (LUMA if channels > 1 else (1.0, 0.0, 0.0)))
     if COMPILED is not None and pixels.dtype != np.float32:
-        COMPILED.bands(in_rows(pixels), weights, _taps(), made)
+        COMPILED.bands(in_rows(pixels), weights, blur_taps(), made)
     else:
         _bands(within(pixels), weights, made)
     return made
-
-
-@cache
-def _taps() -> Floats:
-    """Weights of each blur from its middle on, BANDS x (REACH_PX + 1)."""
-    taps = np.stack([gaussian(sigma)[REACH_PX:] for sigma in SIGMAS_PX]).astype(np.float32)
-    taps[0, _NARROW_PX + 1 :] = 0
-    return taps
 
 
 def _bands(pixels: NDArray[Any], weights: tuple[float, ...], made: Floats) -> None:
@@ -71,19 +58,10 @@ def _bands(pixels: NDArray[Any], weights: tuple[float, ...], made: Floats) -> No
     for row, column in _SAMPLED:
         lines = [gray[at::SIDE][:rows] for at in range(row, row + 2 * REACH_PX + 1)]
         finer = lines[REACH_PX][:, REACH_PX + column :: SIDE][:, :columns]
-        for band, taps in enumerate(_taps()):
-            tall = _blurred(lines, taps)
+        for band, taps in enumerate(blur_taps()):
+            tall = blurred(lines, taps)
             across = range(column, column + 2 * REACH_PX + 1)
-            coarser = _blurred([tall[:, at::SIDE][:, :columns] for at in across], taps)
+            coarser = blurred([tall[:, at::SIDE][:, :columns] for at in across], taps)
             made[band] += (finer - coarser) ** 2
             finer = coarser
     made *= np.float32(1 / SIDE)
-
-
-def _blurred(lines: Sequence[Floats], taps: Floats) -> Floats:
-    """Blur across lines, in the compiled pass's order."""
-    made: Floats = lines[REACH_PX] * taps[0]
-    for at in range(1, REACH_PX + 1):
-        if taps[at]:
-            made += (lines[REACH_PX - at] + lines[REACH_PX + at]) * taps[at]
-    return made

@@ -94,24 +94,24 @@ class AdaptiveMask(nn.Module):
         """
         with torch.autocast(picture.device.type, enabled=False):
             folded = folded_luma(luma(picture.to(self.gains.weight.dtype)))
-            mask, floor = self.ungated(folded, cues, measured)
+            gains, floor = self.decide(cues, measured)
+            mask = _filtered(folded, gains)
             gate = F.interpolate(_gate(mask, floor), scale_factor=FOLD_PX, mode="bilinear")
             return F.pixel_shuffle(mask, FOLD_PX) * gate
 
-    def ungated(self, folded: Tensor, cues: Tensor, measured: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the mask before its gate, and the energy at which the gate is half open.
+    def decide(self, cues: Tensor, measured: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the gains of the bands, and the energy at which the gate is half open.
 
         Args:
-            folded: luma, as `folded_luma` makes it.
             cues: B x CUES.
             measured: as for `forward`.
 
         Returns:
-            B x 16 x H/4 x W/4, on the folded grid, and B.
+            B x BANDS and B.
         """
-        gains = RATE * self.gains(F.relu(self.second(F.relu(self.first(cues)))))  # (B, BANDS)
+        gains = RATE * self.gains(F.relu(self.second(F.relu(self.first(cues)))))
         floor = (gains.square() * (FLOOR_TIMES * measured[:, -BANDS:] + _TINY)).sum(dim=1)
-        return _filtered(folded, gains), floor
+        return gains, floor
 
 
 def calm_range(measured: Tensor) -> Tensor:
@@ -147,15 +147,13 @@ def calm_gate(picture: Tensor, measured: Tensor) -> Tensor:
 
 
 def _filtered(folded: Tensor, gains: Tensor) -> Tensor:
-    """Sum the bands times their gains; for one image by one kernel, made of all three.
+    """Sum the bands times their gains.
 
     Args:
         folded: B x 16 x h x w, as `folded_luma` makes it.
         gains: B x BANDS.
     """
     kernels = _kernels(gains.device, gains.dtype)
-    if len(gains) == 1:
-        return F.conv2d(folded, torch.einsum("n,noiyx->oiyx", gains[0], kernels))
     bands = F.conv2d(folded, kernels.flatten(0, 1))
     bands = bands.reshape(len(gains), BANDS, -1, *bands.shape[-2:])
     return torch.einsum("bn,bnohw->bohw", gains, bands)

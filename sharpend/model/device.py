@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from sharpend.errors import Reason, TransientError, UnavailableError
-from sharpend.model.cues import LUMA
+from sharpend.machine import keep_freed_memory
 from sharpend.model.networks import GRID_PX
 from sharpend.model.runtimes import load_trunk
 from sharpend.model.tiling import SMALLEST_TILE_PX
-from sharpend.model.trial import FLOAT32, TORCH, Form
+from sharpend.model.trial import FLOAT32, OPENVINO, TORCH, Form
 
 if TYPE_CHECKING:
     from sharpend.model.cues import Cues
@@ -31,8 +31,9 @@ LARGEST_TILE_PX = 4096
 CUDA_TILE_PX = 1024
 """Largest tile on CUDA: kernels are chosen by its size, and another one moves the last bit of some
 values. The same one everywhere keeps pixels apart from the memory of a GPU."""
-CPU_TILE_BUDGET_BYTES = 96 * 2**20
-"""Activations of one tile on a CPU; larger tiles are no faster there."""
+CPU_TILE_BUDGET_BYTES = 100 * 2**20
+"""Activations of one tile on a CPU: in 16 bits an image of 1080p is one tile of a student, and none
+of its pixels is computed twice."""
 ALLOCATION_FAILED = ("can't allocate memory", "out of memory", "bad_alloc")
 """Texts by which torch's CPU and MPS allocators, and OpenVINO, report it, as a RuntimeError."""
 
@@ -109,6 +110,7 @@ class PlacedModel:
         self.halo_px = network.halo_px
         if placement.threads:
             torch.set_num_threads(placement.threads)
+        keep_freed_memory()
         # TF32 would make teacher and student differ in the third digit. Deterministic kernels: the
         # result must not depend on the shape of a tile.
         torch.backends.cudnn.allow_tf32 = False
@@ -122,7 +124,7 @@ class PlacedModel:
         self.name, self.precision = self._trunk.runtime, self._trunk.precision
         self._tile_is_fixed = placement.tile_px is not None
         self.tile_px = placement.tile_px or self._tile_that_fits()
-        self.alike = self.device.type == "cuda"
+        self.alike = self.device.type == "cuda" or self.name == OPENVINO
 
     @property
     def cued(self) -> bool:
@@ -139,8 +141,9 @@ class PlacedModel:
         budget, largest = CPU_TILE_BUDGET_BYTES, LARGEST_TILE_PX
         if self.device.type == "cuda":
             budget, largest = torch.cuda.mem_get_info(self.device)[0] // 2, CUDA_TILE_PX
-        floats_per_px = 3 * self._network.channels / GRID_PX**2 + 4 * 3
-        side = int((budget / (4 * floats_per_px)) ** 0.5) - 2 * self.halo_px
+        values_per_px = 3 * self._network.channels / GRID_PX**2 + 4 * 3
+        bytes_per_px = self._trunk.takes.itemsize * values_per_px
+        side = int((budget / bytes_per_px) ** 0.5) - 2 * self.halo_px
         return min(max(side // GRID_PX * GRID_PX, SMALLEST_TILE_PX), largest)
 
     @torch.inference_mode()
@@ -159,10 +162,9 @@ class PlacedModel:
         """
         try:
             folded = packed.folded(self._trunk.takes, less_mean=self._network.bias_free)
-            luma = packed.luma(LUMA).to(self.device) if self.cued else None
             measured = None if cues is None else cues.tensor().to(self.device)
             run = self._trunk.run
-            return self._network.added(folded.to(self.device), luma, measured, run).cpu()
+            return self._network.added(folded.to(self.device), measured, run).cpu()
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise MemoryError(str(error)) from error

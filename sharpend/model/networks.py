@@ -73,7 +73,7 @@ class SharpeningNetwork(nn.Module):
         self.bias_free = bias_free
         self.cued = cued
         self.ranges: tuple[float, ...] = ()
-        """Largest magnitudes that enter the convolutions of the blocks, for int8; from the card."""
+        """Largest magnitudes that enter the convolutions, for int8: `Card.ranges`."""
         bias = not bias_free
         self.head = nn.Conv2d(_FOLDED, channels, 3, padding=1, bias=bias)
         self.body = nn.Sequential(*(ResidualBlock(channels, bias=bias) for _ in range(blocks)))
@@ -139,16 +139,12 @@ class SharpeningNetwork(nn.Module):
         detail = F.pixel_shuffle(trunk * calm_gate(picture, measured), GRID_PX).contiguous()
         return detail.add_(self.mask(picture, cues, measured))
 
-    def added(
-        self, folded: Tensor, luma: Tensor | None, measured: Tensor | None, run: RunsTrunk
-    ) -> Added:
+    def added(self, folded: Tensor, measured: Tensor | None, run: RunsTrunk) -> Added:
         """Compute the same on the folded grid, of one image, for inference.
 
         Args:
             folded: 1 x 48 x H/4 x W/4 in the dtype that `run` takes, less its local mean where the
                 model is bias-free; channels last.
-            luma: 1 x 16 x (H/4 + 4) x (W/4 + 4) float32, as `folded_luma` makes it; needed by a
-                cued model alone.
             measured: as for `detail`.
             run: `trunk` of this model, in a runtime of choice.
 
@@ -157,12 +153,10 @@ class SharpeningNetwork(nn.Module):
         """
         cues = self._cues(measured)
         trunk = run(folded, self._scales(cues))
-        if cues is None:
+        if cues is None or measured is None:
             return Added(trunk)
-        if luma is None or measured is None:
-            raise ValueError("a cued model needs luma and the measured energies of the whole image")
-        mask, floor = self.mask.ungated(luma, cues, measured)
-        return Added(trunk, mask, float(floor), float(calm_range(measured)))
+        gains, floor = self.mask.decide(cues, measured)
+        return Added(trunk, tuple(gains[0].tolist()), float(floor), float(calm_range(measured)))
 
     def _cues(self, measured: Tensor | None) -> Tensor | None:
         """Cues of the measured energies, B x CUES; models without cues ignore them."""

@@ -1,10 +1,10 @@
 """OpenVINO as a runtime: the convolutions as a graph of its operations, in float32, bfloat16, int8.
 
 The graph is built from the network's own tensors, never read from a file; `model.precision` chooses
-where it runs. In int8 the inner
-convolutions use int8; the first and the last stay in bfloat16, where 8 bits would cost most.
-Weights have a scale for each output channel, and what enters a convolution has one that the model's
-card gives (`Card.ranges`): 0 stays exactly 0, so that flat stays flat; values beyond are clipped.
+where it runs. In int8 weights have a scale for each output channel, and what enters a convolution
+has one that the model's card gives (`Card.ranges`): 0 stays exactly 0, so that flat stays flat;
+values beyond are clipped. The first and the last convolution stay in bfloat16 where the card has no
+ranges for them.
 
 OpenVINO is twice as fast where it knows the shape when it compiles, which takes as long as half a
 megapixel or more. So a window is put into a frame of one of few shapes, and a mask makes each
@@ -29,7 +29,7 @@ from sharpend.model.runtimes import DTYPES
 from sharpend.model.trial import BFLOAT16, FLOAT32, INT8, OPENVINO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor, nn
@@ -170,8 +170,7 @@ class _Graph:
         of_features = [1, network.channels, 1, 1]
         self._scales = [op.parameter(of_features, openvino.Type.f32) for _ in range(places)]
         self._inside = _in_float(self._mask)
-        self._ranges = iter(network.ranges)
-        self._quantised = False
+        self._ranges: Iterator[float | None] = iter(())
 
     def model(self, *, quantised: bool) -> openvino.Model:
         """Make the graph, see `SharpeningNetwork.trunk`.
@@ -179,31 +178,36 @@ class _Graph:
         Args:
             quantised: true for int8.
         """
-        self._quantised = quantised
         network = self._network
+        self._ranges = iter(_ranges(network) if quantised else [None] * (2 * network.blocks + 2))
         head, *of_blocks, tail = self._scales or [None] * (network.blocks + 2)
         blocks = (one for one in network.body if isinstance(one, ResidualBlock))
         folded = op.transpose(_in_float(self._folded), np.array(_CHANNELS_FIRST))
-        features = op.relu(_convolved(network.head, folded))
+        features = op.relu(self._convolved(network.head, folded))
         features = shallow = _scaled(op.multiply(features, self._inside), head)
         for block, scale in zip(blocks, of_blocks, strict=True):
-            inner = op.relu(self._in_block(block.first, features, signed=True))
-            inner = self._in_block(block.second, op.multiply(inner, self._inside), signed=False)
+            inner = op.multiply(op.relu(self._convolved(block.first, features)), self._inside)
+            inner = self._convolved(block.second, inner, signed=False)
             features = op.add(_scaled(op.multiply(inner, self._inside), scale), features)
-        made = _convolved(network.tail, _scaled(op.add(shallow, features), tail))
+        made = self._convolved(network.tail, _scaled(op.add(shallow, features), tail))
         detail = op.convert(op.transpose(made, np.array(_CHANNELS_LAST)), self._kind)
         parameters = [self._folded, self._mask, *self._scales]
         return openvino.Model([op.result(detail)], parameters, "trunk")
 
-    def _in_block(self, layer: nn.Conv2d, features: Any, *, signed: bool) -> Any:  # noqa: ANN401
-        """Add a convolution of a block, in int8 if that is asked for."""
-        if not self._quantised:
+    def _convolved(self, layer: nn.Conv2d, features: Any, *, signed: bool = True) -> Any:  # noqa: ANN401
+        """Add the next convolution, in int8 where it has a range."""
+        largest = next(self._ranges)
+        if largest is None:
             return _convolved(layer, features)
-        return _convolved(
-            layer,
-            _in_eight_bits(features, next(self._ranges), signed=signed),
-            _kernels_in_eight_bits,
-        )
+        entering = _in_eight_bits(features, largest, signed=signed)
+        return _convolved(layer, entering, _kernels_in_eight_bits)
+
+
+def _ranges(network: SharpeningNetwork) -> Sequence[float | None]:
+    """Ranges of all convolutions in int8; None for head and tail where the card has none."""
+    if len(network.ranges) > 2 * network.blocks:
+        return network.ranges
+    return None, *network.ranges, None
 
 
 def _convolved(

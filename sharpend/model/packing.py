@@ -15,7 +15,7 @@ the same values (`sharpend.model.plain_packing`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +23,9 @@ import torch
 
 from sharpend.imaging.depth import white, within
 from sharpend.model import plain_packing as plain
+from sharpend.model.blurs import blur_taps, weighted
 from sharpend.model.cells import CELL, COLOURS, SIDE, cells_of, in_rows, interpolated, unfolded
+from sharpend.model.cues import LUMA
 from sharpend.model.passes import COMPILED
 
 if TYPE_CHECKING:
@@ -46,8 +48,8 @@ class Added:
 
     detail: Tensor
     """1 x 48 x h x w float32 or bfloat16, in [-1, 1]."""
-    mask: Tensor | None = None
-    """1 x 16 x h x w float32, of an adaptive mask before its gate."""
+    gains: tuple[float, ...] = ()
+    """Of each band of an adaptive mask; none without one."""
     floor: float = 0.0
     """Mean square of the mask at which its gate is half open."""
     calm: float = 0.0
@@ -56,8 +58,7 @@ class Added:
 
     def cpu(self) -> Added:
         """Return the same on the CPU."""
-        mask = None if self.mask is None else self.mask.cpu()
-        return Added(self.detail.cpu(), mask, self.floor, self.calm)
+        return replace(self, detail=self.detail.cpu())
 
 
 class Packed:
@@ -99,17 +100,6 @@ class Packed:
         if is_half:
             tensor = tensor.view(torch.bfloat16)
         return tensor.reshape(1, *self.size, -1).permute(0, 3, 1, 2)
-
-    def luma(self, weights: tuple[float, float, float]) -> Tensor:
-        """Compute luma in [0, 1] with its edge repeated, 1 x 16 x (h + 4) x (w + 4).
-
-        Args:
-            weights: of the three channels; they add up to one.
-        """
-        height, width = (size + 2 * plain.LUMA_EDGE for size in self.size)
-        made = np.empty((height, width, CELL), np.float32)
-        self._passes.luma(self.pixels, self._scaled(weights), made)
-        return torch.from_numpy(made)[None].permute(0, 3, 1, 2)
 
     def _scaled(self, weights: tuple[float, float, float]) -> tuple[float, float, float]:
         if self.pixels.shape[2] == 1:
@@ -166,9 +156,14 @@ class Packed:
     def plane(
         self, change: NDArray[np.float32], weights: tuple[float, float, float]
     ) -> NDArray[np.float32]:
-        """Compute luma of the pixels with a change, H x W in [0, 1]; weights as for `luma`."""
+        """Compute luma of the pixels with a change, H x W in [0, 1].
+
+        Args:
+            change: as `change` gives it.
+            weights: of the three channels; they add up to one.
+        """
         values = cells_of(self.pixels).astype(np.float32) + change
-        gray = plain.weighted(values, self._scaled(weights))
+        gray = weighted(values, self._scaled(weights))
         return np.ascontiguousarray(unfolded(gray[:, :, None])[:, :, 0])
 
     def balanced(self, change: NDArray[np.float32]) -> Added:
@@ -194,10 +189,10 @@ class Packed:
         calm = None
         if added.calm > 0:
             calm = plain.calm_gates(self._lowest, self._highest, self.white, added.calm)
-        if added.mask is None:
+        if not added.gains:
             return bits, calm, None, None, scale
-        mask = added.mask.permute(0, 2, 3, 1).contiguous().numpy()
-        gate = np.empty(self.size, np.float32)
+        mask, gate = np.empty((*self.size, CELL), np.float32), np.empty(self.size, np.float32)
+        self._passes.mask(self.pixels, self._scaled(LUMA), blur_taps(), added.gains, mask)
         self._passes.gates(mask, self.size, added.floor, gate)
         return bits, calm, mask, gate, scale
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sharpend.imaging.depth import white
+from sharpend.model.blurs import blurred, weighted
 from sharpend.model.cells import (
     CELL,
     COLOURS,
@@ -24,6 +25,7 @@ from sharpend.model.cells import (
     total,
     unfolded,
 )
+from sharpend.model.cues import REACH_PX
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
 REACH = 4
 """Cells to each side of a local mean. Fewer would take fine detail for a shift, and cost
 fidelity."""
-LUMA_EDGE = 2
-"""Cells by which luma is repeated beyond the edge."""
 STEPS = 2**20
 """Steps of a change from black to white in which it is summed: 1296 of them fit into 32 bits."""
 FLOAT_LEVELS = 2**22
@@ -86,17 +86,33 @@ def pack(
     folded[...] = _half(made) if folded.dtype == np.uint16 else made
 
 
-def luma(pixels: Levels, weights: tuple[float, ...], made: Floats) -> None:
-    """Compute the weighted sum of the channels, its edge repeated for LUMA_EDGE cells.
+def mask(
+    pixels: Levels,
+    weights: tuple[float, ...],
+    taps: Floats,
+    gains: tuple[float, ...],
+    made: Floats,
+) -> None:
+    """Compute a mask of bands of luma: what is between two blurs, times a gain, summed.
 
     Args:
-        pixels: as for `survey`.
-        weights: of each channel; of gray the first counts.
-        made: (h + 4) x (w + 4) x 16.
+        pixels: as for `survey`; the edge is repeated.
+        weights: of each channel in luma; of gray the first counts.
+        taps: of each blur, as `sharpend.model.blurs.blur_taps` gives them.
+        gains: of each band, the finest first.
+        made: h x w x 16.
     """
-    edge = LUMA_EDGE * SIDE
-    gray = weighted(pixels.transpose(0, 2, 1), weights)
-    made[...] = cells_of(np.pad(gray, edge, mode="edge")[..., None])[:, :, 0]
+    finer = gray = weighted(pixels.transpose(0, 2, 1), weights)
+    height, width = gray.shape
+    padded = np.pad(gray, REACH_PX, mode="edge")
+    lines = [padded[at : at + height] for at in range(2 * REACH_PX + 1)]
+    bands = []
+    for each, gain in zip(taps, gains, strict=True):
+        tall = blurred(lines, each)
+        coarser = blurred([tall[:, at : at + width] for at in range(2 * REACH_PX + 1)], each)
+        bands.append((finer - coarser) * np.float32(gain))
+        finer = coarser
+    made[...] = cells_of(total(bands)[..., None])[:, :, 0]
 
 
 def gates(mask: Floats, size: tuple[int, int], floor: float, gate: Floats) -> None:
@@ -257,16 +273,6 @@ def change_of(
         return change
     mean = ((change[:, :, 0] + change[:, :, 1]) + change[:, :, 2]) * np.float32(1 / 3)
     return mean[:, :, None]
-
-
-def weighted(values: NDArray[Any], weights: tuple[float, ...]) -> Floats:
-    """Sum the channels of H x C x W or h x w x C x 16, times their weights, one after the other."""
-    axis = values.ndim - 2
-    channels = np.moveaxis(values, axis, 0).astype(np.float32)
-    made: Floats = channels[0] * np.float32(weights[0])
-    for channel, weight in zip(channels[1:], weights[1:], strict=False):
-        made = made + channel * np.float32(weight)
-    return made
 
 
 def kept(change: Floats, cells: NDArray[Any]) -> Floats:

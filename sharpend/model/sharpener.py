@@ -21,6 +21,7 @@ from sharpend.model.measuring import measure, tested_for_enlargement
 from sharpend.model.networks import GRID_PX
 from sharpend.model.packing import REACH_PX, Packed
 from sharpend.model.tiling import SMALLEST_TILE_PX, pad_to_grid, plan_tiles
+from sharpend.model.trial import OPENVINO
 from sharpend.task import OVERSHOOT
 
 if TYPE_CHECKING:
@@ -63,8 +64,12 @@ class Sharpener:
         )
 
     def warm_up(self) -> None:
-        """Run once, so that the first image does not pay for lazy initialisation."""
-        self.sharpen(np.zeros((SMALLEST_TILE_PX, SMALLEST_TILE_PX, 3), np.uint8))
+        """Run once, so that the first image does not pay for lazy initialisation.
+
+        OpenVINO compiles for the shape of an image, so nothing could be done for the first one.
+        """
+        if self.runtime.name != OPENVINO:
+            self.sharpen(np.zeros((SMALLEST_TILE_PX, SMALLEST_TILE_PX, 3), np.uint8))
 
     def sharpen(
         self,

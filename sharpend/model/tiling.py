@@ -100,7 +100,7 @@ def _spans(size: int, step: int, halo_px: int, *, alike: bool) -> Iterator[tuple
     cells = -(-size // GRID_PX)
     tiles = -(-size // step)
     step = max(-(-cells // tiles) * GRID_PX, SMALLEST_TILE_PX)
-    least = step + 2 * halo_px if alike else step
+    least = step + min(tiles - 1, 2) * halo_px if alike else step
     for start in range(0, size, step):
         stop = min(start + step, size)
         low, high = max(start - halo_px, 0), min(stop + halo_px, size)

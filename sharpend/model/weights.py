@@ -59,8 +59,9 @@ class Card:
     """Least that the teacher must add to a crop to enter that ratio, in multiples of the input's
     own finest detail."""
     ranges: Sequence[float] = ()
-    """Largest magnitudes that enter the convolutions of the blocks, in their order, by crops of the
-    training images; int8 spreads its steps over them and clips what is larger."""
+    """Largest magnitudes that enter the convolutions, in their order, by crops of the training
+    images; int8 spreads its steps over them and clips what is larger. Without those of the first
+    and the last convolution, these two stay in bfloat16."""
     data: str = ""
     license: str = ""
     commit: str = ""
@@ -174,7 +175,9 @@ def _checked(
     found = digest(tensors)
     if found != written:
         raise ValueError("its tensors are damaged")
-    if len(card.ranges) not in {0, 2 * network.blocks} or not all(r > 0 for r in card.ranges):
+    if len(card.ranges) not in {0, 2 * network.blocks, 2 * network.blocks + 2} or not all(
+        r > 0 for r in card.ranges
+    ):
         raise ValueError("the ranges on its card are not those of its convolutions")
     if card.halo_px != network.halo_px:
         raise ValueError(f"its card claims a halo of {card.halo_px}, not {network.halo_px}")

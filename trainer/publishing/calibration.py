@@ -1,4 +1,4 @@
-"""Calibration for int8: the ranges of what enters the convolutions of a model's blocks."""
+"""Calibration for int8: the ranges of what enters the convolutions of a model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from torch import nn
 
 from sharpend.errors import UsageError
 from sharpend.imaging.crops import most_detailed
-from sharpend.model.cues import LUMA
 from sharpend.model.measuring import measure
 from sharpend.model.packing import Packed
 from sharpend.model.tiling import pad_to_grid
@@ -64,11 +63,12 @@ def ranges_of(
 def activation_ranges(
     network: SharpeningNetwork, originals: Iterable[Pixels], kinds: Mapping[str, Softening]
 ) -> tuple[float, ...]:
-    """Find the range of what enters each convolution of the blocks, in their order.
+    """Find the range of what enters each convolution, in their order.
 
     It is the one whose rounding and clipping to 8 bit together lose the least, as a mean of
     absolute differences. A range up to the largest value would leave most values too few steps;
-    so would the mean of squares, which a few large values decide.
+    so would the mean of squares, which a few large values decide. Only what enters the last one is
+    judged by squares: clipped there, the detail of edges would be missing in the image.
 
     Args:
         network: in float32 on the CPU.
@@ -78,7 +78,7 @@ def activation_ranges(
     Raises:
         UsageError: there are no images.
     """
-    layers = [layer for layer in network.body.modules() if isinstance(layer, nn.Conv2d)]
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
     entered: dict[nn.Module, list[Tensor]] = {layer: [] for layer in layers}
 
     def note(layer: nn.Module, given: tuple[Tensor]) -> None:
@@ -93,12 +93,13 @@ def activation_ranges(
                 _run(network, pad_to_grid(soften(crop)))
     if not all(entered.values()):
         raise UsageError("--data: no images to calibrate with")
-    ranges = (_least_loss(torch.cat(values)) for values in entered.values())
+    *others, last = (torch.cat(values) for values in entered.values())
+    ranges = [*map(_least_loss, others), _least_loss(last, power=2)]
     return tuple(float(f"{one:.{DIGITS}g}") for one in ranges)
 
 
-def _least_loss(values: Tensor) -> float:
-    """Find the range in which rounding to 8 bit loses the least of the values."""
+def _least_loss(values: Tensor, power: int = 1) -> float:
+    """Find the range in which rounding to 8 bit loses the least, by this power of differences."""
     steps = SIGNED_STEPS if values.min() < 0 else STEPS
     magnitudes = values.abs()
     largest = magnitudes.max().item()
@@ -106,7 +107,7 @@ def _least_loss(values: Tensor) -> float:
     def loss(end: float) -> float:
         step = end / steps
         rounded = (magnitudes / step).round().clamp(max=steps) * step
-        return (rounded - magnitudes).abs().mean().item()
+        return (rounded - magnitudes).abs().pow(power).mean().item()
 
     return min((largest * share for share in SHARES), key=loss)
 
@@ -118,7 +119,6 @@ def _run(network: SharpeningNetwork, pixels: Pixels) -> None:
     packed = Packed(pixels)
     network.added(
         packed.folded(torch.float32, less_mean=network.bias_free),
-        packed.luma(LUMA) if network.cued else None,
         cues.tensor(),
         network.trunk,
     )
