@@ -117,7 +117,9 @@ def _removed(options: Options) -> str:
     policies = options.policies
     if policies.metadata is not Metadata.KEEP:
         return f"pictures.metadata = {policies.metadata}"
-    return f"pictures.thumbnail = {Thumbnail.DROP}" * (policies.thumbnail is Thumbnail.DROP)
+    if policies.thumbnail is Thumbnail.DROP:
+        return f"pictures.thumbnail = {policies.thumbnail}"
+    return ""
 
 
 def _softest(cues: Sequence[Cues]) -> float:
