@@ -20,13 +20,14 @@ from sharpend.imaging import codec, extras
 from sharpend.imaging.depth import narrowed, white
 from sharpend.imaging.formats import Format
 from sharpend.imaging.picture import Frame, Picture
-from sharpend.imaging.transparency import fill
+from sharpend.imaging.transparency import fill, most_changed
 from sharpend.model.device import Placement
 from sharpend.model.measuring import measure
 from sharpend.model.sharpener import Sharpener
 from sharpend.model.weights import load
 from sharpend.policies import Frames, Policies
 from sharpend.workers.pipeline import Pipeline
+from sharpend.workers.skipping import LITTLE_LEVELS
 from tests.conftest import photograph
 from tests.test_pipeline import Bench, staged
 
@@ -364,6 +365,22 @@ def test_a_flat_subject_in_a_lossy_file_is_as_flat_in_the_output(
             before, after, told = sharpened(data)
             assert max(change.max() for change in changes(before, after)) <= 2
             assert told.fingerprint.size == len(data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CODED)
+def test_the_larger_model_adds_little_to_a_flat_subject(name: str) -> None:
+    """What `base-photo` adds is copied over, too: no more than LITTLE_LEVELS, by any colour."""
+    larger = Sharpener(load("base-photo"), CPU)
+    for alpha in (HARD, SOFT, lettering()):
+        for color in COLOURS:
+            picture = read(CODED[name](cut_out(np.array(color), alpha)))
+            for frame in picture.frames:
+                shown = fill(frame)
+                cues = larger.measured(shown.pixels, shown.visible)
+                made = shown.calmed(larger.sharpen(shown.pixels, cues=cues))
+                after = shown.stored(frame, made, is_lossy=True)
+                assert most_changed(frame, after) <= LITTLE_LEVELS
 
 
 @pytest.mark.parametrize("name", CODED)
