@@ -163,7 +163,8 @@ def temporary_names(rig: Rig, rounds: int, finding: Finding) -> None:
             )
             path.rename(rig.inbox / f"{number}.png")
         rig.wait_until_idle(daemon, rounds)
-        finding.expect(len(daemon.events("image.finished")) == rounds, "taken more than once")
+    finished = len(daemon.events("image.finished"))  # ended: all is read
+    finding.expect(finished == rounds, f"{rounds} files were finished {finished} times")
     rig.check(finding, names)
     finding.rounds = rounds
 
