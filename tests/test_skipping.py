@@ -243,7 +243,7 @@ def test_a_lossy_cut_out_that_sharpening_hardly_changes_is_copied(
     assert (outcome.height, outcome.width, outcome.pixels, outcome.frames) == (128, 128, 0, 0)
     assert "infer" in outcome.stages_s
     (note,) = outcome.notes
-    assert note.startswith("sharpening changes none of its visible colours by more than 6 levels")
+    assert note.startswith("sharpening changes none of its visible colours by more than 4 levels")
     assert note.endswith(": copied unchanged")
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sharpend.model.cues import Cues
     from sharpend.task import Options
 
-LITTLE_LEVELS = 6
+LITTLE_LEVELS = 4
 """Levels of 8 bits: the most that a model adds to a flat subject, by what lossy coding at usual
 qualities left at its edge, be it text that has nothing but edge (`tests/test_transparency.py`).
 To soft photographs it adds far more."""
