@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageCms
-from PIL.Image import Resampling, Transpose
+from PIL.Image import Resampling
 
 from sharpend.files.preview_layout import WHOLE_PX
+from sharpend.imaging.containers.geometry import turned
 from sharpend.imaging.contents import orientation_of
 from sharpend.imaging.crops import most_detailed
 from sharpend.imaging.depth import eight_bits
@@ -39,18 +40,9 @@ _STRIP_PX = 1 << 21
 _SQUARE_PX = 8
 _GROUND = (204, 255)
 """Side and grays of the squares of the chequered ground."""
-_TURNS = {
-    2: Transpose.FLIP_LEFT_RIGHT,
-    3: Transpose.ROTATE_180,
-    4: Transpose.FLIP_TOP_BOTTOM,
-    5: Transpose.TRANSPOSE,
-    6: Transpose.ROTATE_270,
-    7: Transpose.TRANSVERSE,
-    8: Transpose.ROTATE_90,
-}
-"""By EXIF's orientation; CIPA DC-008-2023, table 8."""
 _TURNED, _FROM_RIGHT, _FROM_BOTTOM = {5, 6, 7, 8}, {2, 3, 7, 8}, {3, 4, 6, 7}
-"""Orientations that swap the sides, and that count columns from the right, rows from the bottom."""
+"""Orientations that swap the sides, and that count columns from the right, rows from the bottom:
+CIPA DC-008-2023, table 8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +157,7 @@ def _encoded(
     colours = convert(image.convert(image.mode.rstrip("A")))
     if image.mode.endswith("A"):
         colours = Image.composite(colours, _chequered(image.size), image.getchannel("A"))
-    if turn in _TURNS:
-        colours = colours.transpose(_TURNS[turn])
+    colours = Image.fromarray(turned(np.asarray(colours), turn))
     with BytesIO() as file:
         colours.save(file, "WEBP", quality=quality, method=_METHOD, exif=b"", xmp=b"")
         return file.getvalue()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _ISPE_BYTES = 12
 _MIRRORED = frozenset({2, 4, 5, 7})
 """Orientations of EXIF that are turned as 1, 3, 8 and 6 after a flip along the rows."""
+_QUARTERS = {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}
+"""Quarter turns counter-clockwise by orientation; CIPA DC-008-2023, table 8."""
 _CLAP = struct.Struct(">IIIIiIiI")
 _PADDING_PX = 64
 """Encoders add fewer rows and columns than this, at the end, to fill a block."""
@@ -99,11 +101,13 @@ def crop_notes(image: Boxes, crop: Crop | None) -> tuple[tuple[str, ...], tuple[
 
 
 def turned(values: NDArray[Sample], orientation: int) -> NDArray[Sample]:
-    """Turn pixels upright: H x W [x C], by EXIF's number of their orientation, 1 to 8."""
+    """Turn pixels upright: H x W [x C], by EXIF's number of their orientation.
+
+    1 is upright, and so is any that EXIF does not know.
+    """
     if orientation in _MIRRORED:
         values = values[:, ::-1]
-    quarters = (0, 0, 2, 2, 1, 3, 3, 1)[orientation - 1]
-    return np.ascontiguousarray(np.rot90(values, quarters))
+    return np.ascontiguousarray(np.rot90(values, _QUARTERS.get(orientation, 0)))
 
 
 def _first(image: Boxes, wanted: bytes) -> bytes:
