@@ -30,14 +30,17 @@ def _loaded(tried: tuple[str, ...]) -> list[str]:
 
 @pytest.mark.slow
 def test_the_part_is_left_out_and_can_be_had_later() -> None:
+    """A worker imports torch without the part; what imports that later gets it whole."""
     assert _loaded((version("torch"),)) == ["False", "True", "True"]
 
 
 @pytest.mark.slow
 def test_an_unknown_version_is_imported_whole() -> None:
+    """A version of torch that was not tried is imported with all its parts."""
     assert _loaded(("0.",)) == ["True", "True", "True"]
 
 
 def test_the_version_that_the_tests_run_with_is_one_that_was_tried() -> None:
+    """A new version of torch is to be added, when all tests have passed with it."""
     if not version("torch").startswith(worker.TRIED_WITHOUT):
         pytest.skip(f"torch {version('torch')} is imported whole; add it to worker.TRIED_WITHOUT")

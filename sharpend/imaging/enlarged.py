@@ -54,14 +54,11 @@ def is_enlarged(channel: NDArray[np.float32], visible: NDArray[np.bool_] | None 
         channel: H x W float32 in levels of 255, one channel: a sum of several rounds otherwise.
         visible: H x W; hidden pixels and those near them are not judged. None where all are.
     """
-    # What an enlargement overshot is cut off where it is black or white: these pixels say nothing.
-    judged = (channel > 0) & (channel < WHITE)
-    inside = np.ones_like(judged) if visible is None else _far_inside(visible)
-    judged &= inside
-    shown = max(1, int(inside.sum()))
-    if _is_refuted(channel, judged, shown):
+    inside = None if visible is None else _far_inside(visible)
+    shown = channel.size if inside is None else max(1, int(inside.sum()))
+    if _is_refuted(channel, inside, shown):
         return False
-    fit = fit_of(channel, judged)
+    fit = fit_of(channel, _judged(channel, inside))
     first = left = fit.difference(shown)
     for step in range(1, STEPS + 1):
         before, left = left, _corrected(fit, shown)
@@ -72,6 +69,17 @@ def is_enlarged(channel: NDArray[np.float32], visible: NDArray[np.bool_] | None 
         if _least_square(before, left, STEPS - step) > REFUTED_FROM:
             return False
     return False
+
+
+def _judged(
+    channel: NDArray[np.float32], inside: NDArray[np.bool_] | None
+) -> NDArray[np.bool_]:
+    """Find the pixels inside that say something.
+
+    Black and white ones do not: what an enlargement overshot is cut off there.
+    """
+    judged: NDArray[np.bool_] = (channel > 0) & (channel < WHITE)
+    return judged if inside is None else judged & inside
 
 
 def _corrected(fit: Fit, count: int) -> float:
@@ -93,7 +101,9 @@ def _least_square(before: float, left: float, corrections: int) -> float:
     return left**2 - corrections * (before**2 - left**2)
 
 
-def _is_refuted(channel: NDArray[np.float32], judged: NDArray[np.bool_], shown: int) -> bool:
+def _is_refuted(
+    channel: NDArray[np.float32], inside: NDArray[np.bool_] | None, shown: int
+) -> bool:
     """Return whether in some parts alone is left more than may be in the whole image.
 
     Says nothing on images whose sides are no multiples of four: the pixels of the small image lie
@@ -103,10 +113,11 @@ def _is_refuted(channel: NDArray[np.float32], judged: NDArray[np.bool_], shown: 
         return False
     squares, count = 0.0, 0
     for part in _parts(channel):
-        inside = np.zeros((PART_PX, PART_PX), np.bool_)
-        inside[_INNER] = judged[part][_INNER]
-        squares += _left_in(fit_of(channel[part], inside))
-        count += int(inside.sum())
+        judged = np.zeros((PART_PX, PART_PX), np.bool_)
+        within = None if inside is None else inside[part]
+        judged[_INNER] = _judged(channel[part], within)[_INNER]
+        squares += _left_in(fit_of(channel[part], judged))
+        count += int(judged.sum())
         if squares > REFUTED_FROM * shown:
             return True
         if squares <= HOPELESS_BELOW * REFUTED_FROM * count:
