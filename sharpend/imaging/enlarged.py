@@ -71,9 +71,7 @@ def is_enlarged(channel: NDArray[np.float32], visible: NDArray[np.bool_] | None 
     return False
 
 
-def _judged(
-    channel: NDArray[np.float32], inside: NDArray[np.bool_] | None
-) -> NDArray[np.bool_]:
+def _judged(channel: NDArray[np.float32], inside: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
     """Find the pixels inside that say something.
 
     Black and white ones do not: what an enlargement overshot is cut off there.
@@ -101,9 +99,7 @@ def _least_square(before: float, left: float, corrections: int) -> float:
     return left**2 - corrections * (before**2 - left**2)
 
 
-def _is_refuted(
-    channel: NDArray[np.float32], inside: NDArray[np.bool_] | None, shown: int
-) -> bool:
+def _is_refuted(channel: NDArray[np.float32], inside: NDArray[np.bool_] | None, shown: int) -> bool:
     """Return whether in some parts alone is left more than may be in the whole image.
 
     Says nothing on images whose sides are no multiples of four: the pixels of the small image lie
