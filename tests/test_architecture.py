@@ -101,6 +101,7 @@ IMPORTERS = {
         "sharpend.benchmark.plain",
         "sharpend.imaging",
         "trainer.degradations.drawing",
+        "trainer.degradations.lights",
     },
     "imagecodecs": {
         "sharpend.benchmark.plain",
@@ -166,7 +167,7 @@ IMPORTERS = {
 """Who imports what others must not: a replacement touches one file."""
 
 LAYERS_OF_TRAINER = """
-degradations  mixture blur camera drawing reduction photo registry
+degradations  mixture blur camera drawing lights reduction photo photo_mixtures registry
 training  losses recipe record progress signals distributed split dataset batches
 training  image_checks architectures checkpoint origin teacher models labels parts windows pool
 training  crops step learner precision loop

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
+import torch
 from scipy import ndimage
 from skimage import data
 
@@ -20,7 +21,7 @@ from sharpend.model.measuring import measure
 from sharpend.model.networks import StudentNet
 from sharpend.model.weights import REDUCTION, Card, Weights
 from tests.conftest import psnr
-from trainer.degradations import blur, camera, photo, reduction
+from trainer.degradations import blur, camera, lights, photo, photo_mixtures, reduction
 from trainer.degradations.drawing import drawing
 from trainer.degradations.mixture import Degradation, Degraded, residual_target
 from trainer.degradations.registry import DEGRADATIONS
@@ -149,8 +150,8 @@ def test_the_photo_mixture_keeps_its_promises() -> None:
     seen = Counter[str]()
     again = partial(camera.sharpened, radius=1.0, percent=50)
     for seed in range(150):
-        example = photo.photo(part(), chance(seed), again)
-        repeated = photo.photo(part(), chance(seed), again)
+        example = photo_mixtures.photo(part(), chance(seed), again)
+        repeated = photo_mixtures.photo(part(), chance(seed), again)
         assert np.array_equal(example.input, repeated.input)
         seen[example.kind] += 1
         if example.kind in photo.SHARP:
@@ -174,7 +175,9 @@ def test_a_second_pass_is_to_restore_what_the_first_one_left() -> None:
     """The target of a model's own outputs is the original, not the output."""
     passed = []
     for seed in range(150):
-        one = photo.photo(part(), chance(seed), lambda soft: camera.sharpened(soft, 1.0, 50))
+        one = photo_mixtures.photo(
+            part(), chance(seed), lambda soft: camera.sharpened(soft, 1.0, 50)
+        )
         if one.kind == photo.SECOND_PASS:
             passed.append(one)
     differences = [np.abs(one.target.astype(int) - part()).max() for one in passed]
@@ -185,7 +188,7 @@ def test_a_second_pass_is_to_restore_what_the_first_one_left() -> None:
 
 def test_slight_blurs_are_followed_by_no_further_step() -> None:
     """Of each optical kind some images are slight and clean; their target is the original."""
-    mixture = photo.PHOTO_SLIGHT.mixture
+    mixture = photo_mixtures.PHOTO_SLIGHT.mixture
     assert isinstance(mixture, photo.PhotoMixture)
     slight = replace(mixture, drawn=0.0)
     seen = [slight(part(), chance(seed), lambda soft: soft) for seed in range(300)]
@@ -197,7 +200,7 @@ def test_slight_blurs_are_followed_by_no_further_step() -> None:
 
 def test_what_a_camera_made_of_an_image_stays() -> None:
     """After noise, its reduction, sharpening and JPEG only the detail lost to blur is asked for."""
-    mixture = photo.PHOTO_IN_CAMERA.mixture
+    mixture = photo_mixtures.PHOTO_IN_CAMERA.mixture
     assert isinstance(mixture, photo.PhotoMixture)
     taken = replace(mixture, in_camera=1.0, drawn=0.0)
     seen = [taken(part(), chance(seed), lambda soft: soft) for seed in range(120)]
@@ -221,15 +224,48 @@ def test_drawings_are_seeded_and_stand_on_sheets_or_images() -> None:
     assert all(len(np.unique(one.reshape(-1, 3), axis=0)) > 1 for one in made)
     kept = [float((one == photograph()).all(axis=2).mean()) for one in made]
     assert 4 <= sum(share > 0.3 for share in kept) <= 24
-    drawn = replace(photo.photo, drawn=1.0)
+    drawn = replace(photo_mixtures.photo, drawn=1.0)
     assert not np.array_equal(
-        drawn(part(), chance(3)).target, photo.photo(part(), chance(3)).target
+        drawn(part(), chance(3)).target, photo_mixtures.photo(part(), chance(3)).target
     )
+
+
+def test_lights_above_white_stay_white_when_they_are_blurred() -> None:
+    """Blurred before it is clipped, a light keeps an even top; a blur of its image leaves none."""
+    scene = torch.full((3, 1, 33, 33), 0.01)
+    scene[:, :, 14:19, 14:19] = 10.0
+    sharp = blur.exposed(scene)
+    before = blur.exposed(blur.filtered(scene, blur.bell(1.5)))
+    after = blur.gaussian(sharp, 1.5)
+    assert (before == 255).all(axis=2).sum() > (sharp == 255).all(axis=2).sum()
+    assert not (after == 255).any()
+
+
+def test_scenes_with_lights_are_dark_and_have_clipped_parts() -> None:
+    """Each is seeded; most of an image is darker than its original, and some of it white."""
+    scenes = [lights.scene(part(), chance(seed)) for seed in range(24)]
+    assert all(torch.equal(one, lights.scene(part(), chance(n))) for n, one in enumerate(scenes))
+    images = [blur.exposed(one) for one in scenes]
+    assert all(one.shape == part().shape for one in images)
+    assert np.median([np.median(one) for one in images]) < np.median(part())
+    assert sum((one == 255).any() for one in images) > 20
+
+
+@pytest.mark.parametrize("mixture", [photo_mixtures.PHOTO_LIGHTS, photo_mixtures.PHOTO_BLOOMING])
+def test_blurred_lights_are_to_be_restored(mixture: Degradation) -> None:
+    """The target of a blurred image with lights is nearer to the sharp one than the input."""
+    assert isinstance(mixture.mixture, photo.PhotoMixture)
+    lit = replace(mixture.mixture, lit=1.0, drawn=0.0, in_camera=0.0, slight=1.0)
+    seen = [lit(part(), chance(seed), lambda soft: soft) for seed in range(60)]
+    optical = [one for one in seen if one.kind in lights.BLURS]
+    assert {one.kind for one in optical} == set(lights.BLURS)
+    softer = [measure(one.input).sharpness < measure(one.target).sharpness for one in optical]
+    assert np.mean(softer) > 0.9
 
 
 def test_the_ablation_draws_no_sharpened_image() -> None:
     """The other kinds keep their proportions."""
-    mixture = photo.PHOTO_UNSHARPENED.mixture
+    mixture = photo_mixtures.PHOTO_UNSHARPENED.mixture
     seen = Counter(mixture(part(), chance(seed), lambda soft: soft).kind for seed in range(150))
     assert set(seen) == set(photo.KINDS) - {photo.SHARPENED, photo.SECOND_PASS}
 
@@ -257,7 +293,9 @@ def test_the_ablation_draws_no_exact_factor(monkeypatch: pytest.MonkeyPatch) -> 
 def test_every_softener_softens(kind: str) -> None:
     """On the mean of several draws the finest band loses against the next one."""
     sharp = measure(photograph()).sharpness
-    drawn = (photo.photo.softened(photograph(), kind, chance(number)) for number in range(8))
+    drawn = (
+        photo_mixtures.photo.softened(photograph(), kind, chance(number)) for number in range(8)
+    )
     cues = [measure(one).sharpness for one in drawn]
     assert np.mean(cues) < sharp - 0.1
 

@@ -64,11 +64,7 @@ def _subsampled(pixels: Pixels, size: tuple[int, int], kernel: str) -> Pixels:
 
 def gaussian(pixels: Pixels, sigma: float, *, linear: bool = False) -> Pixels:
     """Blur by a Gaussian of `sigma` pixels, as optics, scanners and antialiasing filters do."""
-    radius = max(1, math.ceil(3 * sigma))
-    places = np.arange(-radius, radius + 1, dtype=np.float32)
-    line = np.exp(-(places**2) / (2 * sigma**2))
-    line /= line.sum()
-    return _filtered(pixels, [line[None], line[:, None]], linear=linear)
+    return _filtered(pixels, bell(sigma), linear=linear)
 
 
 def defocus(pixels: Pixels, radius: float, *, linear: bool = False) -> Pixels:
@@ -79,6 +75,15 @@ def defocus(pixels: Pixels, radius: float, *, linear: bool = False) -> Pixels:
 def motion(pixels: Pixels, length: float, angle: float, *, linear: bool = False) -> Pixels:
     """Blur along a line of `length` pixels at `angle` radians: uniform camera motion."""
     return _filtered(pixels, [line(length, angle)], linear=linear)
+
+
+def bell(sigma: float) -> list[Kernel]:
+    """Both lines of a separable Gaussian kernel."""
+    radius = max(1, math.ceil(3 * sigma))
+    places = np.arange(-radius, radius + 1, dtype=np.float32)
+    weights = np.exp(-(places**2) / (2 * sigma**2))
+    weights /= weights.sum()
+    return [weights[None], weights[:, None]]
 
 
 def disk(radius: float) -> Kernel:
@@ -123,14 +128,28 @@ def encoded(light: torch.Tensor) -> torch.Tensor:
 
 def _filtered(pixels: Pixels, kernels: list[Kernel], *, linear: bool) -> Pixels:
     """Filter by odd-sided kernels, one after the other, rounded once."""
-    planes = _planes(pixels)
     if linear:
-        planes = decoded(planes)
+        return exposed(filtered(light(pixels), kernels))
+    return _rounded(filtered(_planes(pixels), kernels))
+
+
+def filtered(planes: torch.Tensor, kernels: list[Kernel]) -> torch.Tensor:
+    """Filter N x 1 x H x W by odd-sided kernels, one after the other."""
     for kernel in kernels:
         above, beside = kernel.shape[0] // 2, kernel.shape[1] // 2
         padded = F.pad(planes, (beside, beside, above, above), mode="reflect")
         planes = F.conv2d(padded, torch.from_numpy(kernel)[None, None])
-    return _rounded(encoded(planes) if linear else planes)
+    return planes
+
+
+def light(pixels: Pixels) -> torch.Tensor:
+    """Convert to linear light, 3 x 1 x H x W float32 in [0, 1], one channel an image."""
+    return decoded(_planes(pixels))
+
+
+def exposed(light: torch.Tensor) -> Pixels:
+    """Convert linear light, 3 x 1 x H x W, to pixels; more than 1 is clipped."""
+    return _rounded(encoded(light))
 
 
 def _planes(pixels: Pixels) -> torch.Tensor:

@@ -1,65 +1,39 @@
 """The photo mixture: photographs of any softness, as users have them, in eight kinds.
 
-Owns the kinds of softness, their shares and the ranges that are drawn from.
+Owns the kinds of softness and the ranges that are drawn from; the mixtures that recipes name, which
+differ in shares, are in `photo_mixtures`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sharpend.imaging.filters import KERNELS
-from trainer.degradations import blur, camera
+from trainer.degradations import blur, camera, lights
 from trainer.degradations.drawing import drawing
-from trainer.degradations.mixture import (
-    UNTOUCHED,
-    Degradation,
-    Degraded,
-    chance,
-    residual_target,
-)
+from trainer.degradations.mixture import UNTOUCHED, Degraded, chance, residual_target
 from trainer.degradations.reduction import get_transform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import torch
+
     from trainer.degradations.mixture import Pixels, Sharpen
 
 RESIZE, SHARPENED, SECOND_PASS = "resize", "sharpened", "second-pass"
 KINDS = (UNTOUCHED, "x4", RESIZE, "gaussian", "defocus", "motion", SHARPENED, SECOND_PASS)
-_PROCESSED = (SHARPENED, SECOND_PASS)
+PROCESSED = (SHARPENED, SECOND_PASS)
 SHARP = (UNTOUCHED, SHARPENED)
 """Kinds whose target is the input itself."""
-_SHARES = (0.14, 0.05, 0.25, 0.24, 0.11, 0.06, 0.03, 0.12)
+SHARES = (0.14, 0.05, 0.25, 0.24, 0.11, 0.06, 0.03, 0.12)
 _PROCESSED_KINDS = (UNTOUCHED, "resize", "gaussian", "defocus")
 _PROCESSED_SHARES = (0.1, 0.3, 0.4, 0.2)
 """Softening before an image is sharpened, by a mask or a network."""
-_MORE_PASSES_SHARES = (0.12, 0.04, 0.22, 0.24, 0.11, 0.06, 0.03, 0.18)
-"""Shares with half as many outputs of networks again."""
-_SLIGHT_SHARES = (0.12, 0.04, 0.22, 0.20, 0.10, 0.16, 0.03, 0.13)
-"""Shares with more motion and fewer resized images."""
-_MOTION_SHARES = (0.12, 0.04, 0.18, 0.17, 0.09, 0.25, 0.03, 0.12)
-_NOISIER_SHARES = (0.14, 0.04, 0.17, 0.20, 0.10, 0.16, 0.03, 0.16)
-"""Shares with more outputs of networks than "photo-motion", and less motion."""
 _EXACT_FACTORS = (1.5, 2.0, 3.0, 4.0)
-
-_USE = """\
-Photographs that are softer than they could be: enlarged from a smaller file, scaled by a sloppy
-tool, slightly out of focus or moved, with noise and JPEG compression as cameras leave them. How
-soft an image is, is measured over the whole of it (`sharpend.model.cues`) and given to the model,
-so that sharp images stay nearly as they are. Trained on the mixture `{degradation}` of the
-trainer's degradations."""
-
-_LIMITS = """\
-- It restores lost sharpness only; noise and compression stay as they are.
-- Heavy defocus and long motion are out of its reach: such images are changed little.
-- Fine regular patterns that fill an image, as gratings and chequerboards, are left as they are.
-- Noise looks like sharpness: of a soft image with strong noise less is restored.
-- An original that is soft on purpose may come out a little crisper; `strength` below 1 softens the
-  effect.
-- Detail that is lost is guessed. Do not use the output as evidence or for measurements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +57,12 @@ class PhotoMixture:
         compressed: share of images with JPEG compression, of the same.
         in_camera: share of images with slight or no blur that go through every step of a camera.
         camera_sharpens: share of these that the camera sharpens.
+        lit: share of the optical kinds of which the original is a dark image with bright lights.
+        blooming: share of these whose lights are blurred before they are clipped. Where there are
+            any, all of these have a slight blur and no step but those of a camera.
     """
 
-    shares: tuple[float, ...] = _SHARES
+    shares: tuple[float, ...] = SHARES
     exact: float = 0.5
     twice: float = 0.5
     least_noise: float = 0.7
@@ -95,6 +72,8 @@ class PhotoMixture:
     compressed: float = 0.4
     in_camera: float = 0.0
     camera_sharpens: float = 0.7
+    lit: float = 0.0
+    blooming: float = 0.0
 
     def __call__(
         self, pixels: Pixels, generator: np.random.Generator, sharpen: Sharpen | None = None
@@ -110,6 +89,11 @@ class PhotoMixture:
         if self.drawn and chance(generator, self.drawn):
             pixels = drawing(pixels, generator)
         kind = KINDS[generator.choice(len(KINDS), p=self.shares)]
+        if self.lit and kind in lights.BLURS and chance(generator, self.lit):
+            scene = lights.scene(pixels, generator)
+            pixels = blur.exposed(scene)
+            if self.blooming:
+                return self._blurred_lights(scene, pixels, kind, generator)
         if self.in_camera and kind in _TAKEN and chance(generator, self.in_camera):
             soft = _TAKEN[kind](pixels, generator)
             given, clean = _taken(soft, generator, self.camera_sharpens)
@@ -117,17 +101,29 @@ class PhotoMixture:
             return Degraded(kind, given, residual_target(given, reference, clean))
         if self.slight and kind in _SLIGHT and chance(generator, self.slight):
             return Degraded(kind, _SLIGHT[kind](pixels, generator), pixels)
-        if kind == SECOND_PASS and sharpen is not None:
+        if kind in PROCESSED:
+            if kind == SHARPENED or sharpen is None:
+                return self._already_sharpened(pixels, generator)
             return self._second_pass(pixels, generator, sharpen)
-        if kind in _PROCESSED:
-            given = self._already_sharpened(pixels, generator)
-            return Degraded(SHARPENED, given, given)
         soft = self.softened(pixels, kind, generator)
-        if kind == "x4" and chance(generator, 0.8):  # the report's degradation has no further step
-            return Degraded(kind, soft, pixels)
-        given, clean = self._developed(soft, generator)
+        given = clean = soft
+        if kind != "x4" or not chance(generator, 0.8):  # the report's has no further step
+            given, clean = self._developed(soft, generator)
         reference = clean if kind == UNTOUCHED else pixels
         return Degraded(kind, given, residual_target(given, reference, clean))
+
+    def _blurred_lights(
+        self, scene: torch.Tensor, sharp: Pixels, kind: str, generator: np.random.Generator
+    ) -> Degraded:
+        """A scene with lights, blurred before or after they are clipped, as a camera takes it."""
+        if chance(generator, self.blooming):
+            soft = blur.exposed(lights.BLURS[kind](scene, generator))
+        else:
+            soft = _SLIGHT[kind](sharp, generator)
+        given = clean = soft
+        if chance(generator, 0.5):
+            given, clean = _taken(soft, generator, self.camera_sharpens)
+        return Degraded(kind, given, residual_target(given, sharp, clean))
 
     def softened(self, pixels: Pixels, kind: str, generator: np.random.Generator) -> Pixels:
         """Soften an image by this kind; a quarter of the optical kinds a second time."""
@@ -150,12 +146,13 @@ class PhotoMixture:
         antialias = chance(generator, 0.85)
         return blur.resized(pixels, factor, down=down, up=up, antialias=antialias)
 
-    def _already_sharpened(self, pixels: Pixels, generator: np.random.Generator) -> Pixels:
+    def _already_sharpened(self, pixels: Pixels, generator: np.random.Generator) -> Degraded:
         """An image, soft or sharp, after an unsharp mask of a random radius."""
         kind = str(generator.choice(_PROCESSED_KINDS, p=_PROCESSED_SHARES))
         soft = self._developed(self.softened(pixels, kind, generator), generator)[0]
         radius, percent = generator.uniform(0.5, 3.0), int(generator.integers(60, 260))
-        return camera.sharpened(soft, radius, percent, int(generator.integers(0, 3)))
+        given = camera.sharpened(soft, radius, percent, int(generator.integers(0, 3)))
+        return Degraded(SHARPENED, given, given)
 
     def _second_pass(
         self, pixels: Pixels, generator: np.random.Generator, sharpen: Sharpen
@@ -248,42 +245,3 @@ _SLIGHT: Mapping[str, Callable[[Pixels, np.random.Generator], Pixels]] = {
 """The optical kinds, slight."""
 _TAKEN = {UNTOUCHED: _SOFTENERS[UNTOUCHED], **_SLIGHT}
 """Kinds of softness of photographs as a camera takes them."""
-
-
-def _without_sharpened() -> tuple[float, ...]:
-    """Shares without images that are sharpened already; the others grow in proportion."""
-    kept = [0.0 if kind in _PROCESSED else each for kind, each in zip(KINDS, _SHARES, strict=True)]
-    return tuple(each / sum(kept) for each in kept)
-
-
-photo = PhotoMixture()
-PHOTO = Degradation(photo, _USE, _LIMITS)
-PHOTO_MORE_PASSES = Degradation(
-    PhotoMixture(shares=_MORE_PASSES_SHARES, twice=0.6, least_noise=0.35), _USE, _LIMITS
-)
-PHOTO_SLIGHT = Degradation(
-    PhotoMixture(shares=_SLIGHT_SHARES, twice=0.6, least_noise=0.35, slight=0.25, drawn=0.06),
-    _USE,
-    _LIMITS,
-)
-PHOTO_MOTION = Degradation(
-    PhotoMixture(shares=_MOTION_SHARES, twice=0.6, least_noise=0.35, slight=0.35, drawn=0.05),
-    _USE,
-    _LIMITS,
-)
-_noisier = PhotoMixture(
-    shares=_NOISIER_SHARES,
-    twice=0.6,
-    least_noise=0.35,
-    slight=0.25,
-    drawn=0.05,
-    noisy=0.5,
-    compressed=0.5,
-)
-PHOTO_NOISIER = Degradation(_noisier, _USE, _LIMITS)
-PHOTO_IN_CAMERA = Degradation(replace(_noisier, in_camera=0.3), _USE, _LIMITS)
-PHOTO_SOFT_CAMERA = Degradation(
-    replace(_noisier, in_camera=0.5, camera_sharpens=0.4), _USE, _LIMITS
-)
-PHOTO_DRAWN_FACTORS = Degradation(PhotoMixture(exact=0), _USE, _LIMITS)
-PHOTO_UNSHARPENED = Degradation(PhotoMixture(shares=_without_sharpened()), _USE, _LIMITS)

@@ -2,8 +2,8 @@
 
 A name is written into the pool, the checkpoint and the card of the weights. To add a mixture, write
 a module with its function and its texts for the model card, and add a line here; a further kind of
-softness within the photo mixture belongs to `photo`. No other code refers to a mixture by name,
-except to REDUCTION, the only one that needs no pool.
+softness within the photo mixture belongs to `photo`, its shares to `photo_mixtures`. No other code
+refers to a mixture by name, except to REDUCTION, the only one that needs no pool.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sharpend.model.weights import REDUCTION
-from trainer.degradations.photo import (
+from trainer.degradations.photo_mixtures import (
     PHOTO,
+    PHOTO_BLOOMING,
     PHOTO_DRAWN_FACTORS,
     PHOTO_IN_CAMERA,
+    PHOTO_LIGHTS,
     PHOTO_MORE_PASSES,
     PHOTO_MOTION,
     PHOTO_NOISIER,
@@ -38,6 +40,8 @@ DEGRADATIONS: Mapping[str, Degradation] = {
     "photo-noisier": PHOTO_NOISIER,
     "photo-in-camera": PHOTO_IN_CAMERA,
     "photo-soft-camera": PHOTO_SOFT_CAMERA,
+    "photo-lights": PHOTO_LIGHTS,
+    "photo-blooming": PHOTO_BLOOMING,
     "photo-drawn-factors": PHOTO_DRAWN_FACTORS,
     "photo-unsharpened": PHOTO_UNSHARPENED,
 }
@@ -46,7 +50,8 @@ DEGRADATIONS: Mapping[str, Degradation] = {
 "photo-more-passes" has more outputs of networks and fainter noise than "photo", "photo-slight" more
 slight blurs and motion, and drawings, "photo-motion" more of both again, "photo-noisier" more
 noise, compression and outputs of networks, "photo-in-camera" more images that went through every
-step of a camera, "photo-soft-camera" still more of them, which the camera sharpens less often. The
-last two lack a part of "photo", for the ablation: resizing by exactly 1.5, 2, 3 and 4, and images
-that are sharpened already.
+step of a camera, "photo-soft-camera" still more of them, which the camera sharpens less often.
+"photo-lights" has dark images with bright lights, "photo-blooming" lights that were blurred before
+they were clipped, and more outputs of networks. The last two lack a part of "photo", for the
+ablation: resizing by exactly 1.5, 2, 3 and 4, and images that are sharpened already.
 """
