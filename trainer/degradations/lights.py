@@ -14,7 +14,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from trainer.degradations import blur
-from trainer.degradations.mixture import chance
+from trainer.degradations.mixture import UNTOUCHED, chance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,18 +32,19 @@ _OVERSAMPLED = 4
 """Lights are drawn in pixels of a quarter of the size."""
 
 
-def scene(pixels: Pixels, generator: np.random.Generator) -> torch.Tensor:
-    """Make a scene of a darkened image, with points and lines of light on most.
+def scene(pixels: Pixels, generator: np.random.Generator, *, drawn: float) -> torch.Tensor:
+    """Make a scene of a darkened image, with points and lines of light on some.
 
     Args:
         pixels: the image, H x W x 3 uint8.
         generator: of every choice.
+        drawn: share of the scenes with such lights, 0..1.
 
     Returns:
         3 x 1 x H x W float32, linear light.
     """
     light = _darkened(pixels, generator)
-    if chance(generator, 0.7):
+    if chance(generator, drawn):
         dimmed = float(np.exp(generator.uniform(np.log(0.02), 0)))
         light = light * dimmed + _lights(pixels.shape[:2], generator)
     return light
@@ -111,10 +112,11 @@ def _drawn(
 
 
 BLURS: Mapping[str, Callable[[torch.Tensor, np.random.Generator], torch.Tensor]] = {
-    "gaussian": lambda scene, g: blur.filtered(scene, blur.bell(g.uniform(0.35, 1.2))),
-    "defocus": lambda scene, g: blur.filtered(scene, [blur.disk(g.uniform(0.8, 2.0))]),
+    UNTOUCHED: lambda scene, _: scene,
+    "gaussian": lambda scene, g: blur.filtered(scene, blur.bell(g.uniform(0.35, 1.5))),
+    "defocus": lambda scene, g: blur.filtered(scene, [blur.disk(g.uniform(0.8, 2.2))]),
     "motion": lambda scene, g: blur.filtered(
         scene, [blur.line(g.uniform(2, 6), g.uniform(0, np.pi))]
     ),
 }
-"""Blurs of a scene, by kind."""
+"""Slight blurs of a scene, by kind."""

@@ -20,8 +20,6 @@ from trainer.degradations.reduction import get_transform
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import torch
-
     from trainer.degradations.mixture import Pixels, Sharpen
 
 RESIZE, SHARPENED, SECOND_PASS = "resize", "sharpened", "second-pass"
@@ -58,8 +56,8 @@ class PhotoMixture:
         in_camera: share of images with slight or no blur that go through every step of a camera.
         camera_sharpens: share of these that the camera sharpens.
         lit: share of the optical kinds of which the original is a dark image with bright lights.
-        blooming: share of these whose lights are blurred before they are clipped. Where there are
-            any, all of these have a slight blur and no step but those of a camera.
+        blooming: share of images with slight or no blur that are such, with lights that were
+            blurred before they were clipped; a camera takes most of them.
     """
 
     shares: tuple[float, ...] = SHARES
@@ -89,11 +87,10 @@ class PhotoMixture:
         if self.drawn and chance(generator, self.drawn):
             pixels = drawing(pixels, generator)
         kind = KINDS[generator.choice(len(KINDS), p=self.shares)]
-        if self.lit and kind in lights.BLURS and chance(generator, self.lit):
-            scene = lights.scene(pixels, generator)
-            pixels = blur.exposed(scene)
-            if self.blooming:
-                return self._blurred_lights(scene, pixels, kind, generator)
+        if self.blooming and kind in lights.BLURS and chance(generator, self.blooming):
+            return self._bloomed(pixels, kind, generator)
+        if self.lit and kind in _SLIGHT and chance(generator, self.lit):
+            pixels = blur.exposed(lights.scene(pixels, generator, drawn=0.7))
         if self.in_camera and kind in _TAKEN and chance(generator, self.in_camera):
             soft = _TAKEN[kind](pixels, generator)
             given, clean = _taken(soft, generator, self.camera_sharpens)
@@ -112,18 +109,15 @@ class PhotoMixture:
         reference = clean if kind == UNTOUCHED else pixels
         return Degraded(kind, given, residual_target(given, reference, clean))
 
-    def _blurred_lights(
-        self, scene: torch.Tensor, sharp: Pixels, kind: str, generator: np.random.Generator
-    ) -> Degraded:
-        """A scene with lights, blurred before or after they are clipped, as a camera takes it."""
-        if chance(generator, self.blooming):
-            soft = blur.exposed(lights.BLURS[kind](scene, generator))
-        else:
-            soft = _SLIGHT[kind](sharp, generator)
-        given = clean = soft
-        if chance(generator, 0.5):
-            given, clean = _taken(soft, generator, self.camera_sharpens)
-        return Degraded(kind, given, residual_target(given, sharp, clean))
+    def _bloomed(self, pixels: Pixels, kind: str, generator: np.random.Generator) -> Degraded:
+        """A dark image with bright lights that were blurred before they were clipped."""
+        scene = lights.scene(pixels, generator, drawn=0.6)
+        sharp, given = blur.exposed(scene), blur.exposed(lights.BLURS[kind](scene, generator))
+        clean = given
+        if chance(generator, 0.7):
+            given, clean = _taken(given, generator, self.camera_sharpens)
+        reference = clean if kind == UNTOUCHED else sharp
+        return Degraded(kind, given, residual_target(given, reference, clean))
 
     def softened(self, pixels: Pixels, kind: str, generator: np.random.Generator) -> Pixels:
         """Soften an image by this kind; a quarter of the optical kinds a second time."""

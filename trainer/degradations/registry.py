@@ -52,6 +52,6 @@ slight blurs and motion, and drawings, "photo-motion" more of both again, "photo
 noise, compression and outputs of networks, "photo-in-camera" more images that went through every
 step of a camera, "photo-soft-camera" still more of them, which the camera sharpens less often.
 "photo-lights" has dark images with bright lights, "photo-blooming" lights that were blurred before
-they were clipped, and more outputs of networks. The last two lack a part of "photo", for the
-ablation: resizing by exactly 1.5, 2, 3 and 4, and images that are sharpened already.
+they were clipped. The last two lack a part of "photo", for the ablation: resizing by exactly 1.5,
+2, 3 and 4, and images that are sharpened already.
 """
