@@ -32,19 +32,18 @@ _OVERSAMPLED = 4
 """Lights are drawn in pixels of a quarter of the size."""
 
 
-def scene(pixels: Pixels, generator: np.random.Generator, *, drawn: float) -> torch.Tensor:
-    """Make a scene of a darkened image, with points and lines of light on some.
+def scene(pixels: Pixels, generator: np.random.Generator) -> torch.Tensor:
+    """Make a scene of a darkened image, with points and lines of light on most.
 
     Args:
         pixels: the image, H x W x 3 uint8.
         generator: of every choice.
-        drawn: share of the scenes with such lights, 0..1.
 
     Returns:
         3 x 1 x H x W float32, linear light.
     """
     light = _darkened(pixels, generator)
-    if chance(generator, drawn):
+    if chance(generator, 0.6):
         dimmed = float(np.exp(generator.uniform(np.log(0.02), 0)))
         light = light * dimmed + _lights(pixels.shape[:2], generator)
     return light

@@ -55,9 +55,8 @@ class PhotoMixture:
         compressed: share of images with JPEG compression, of the same.
         in_camera: share of images with slight or no blur that go through every step of a camera.
         camera_sharpens: share of these that the camera sharpens.
-        lit: share of the optical kinds of which the original is a dark image with bright lights.
-        blooming: share of images with slight or no blur that are such, with lights that were
-            blurred before they were clipped; a camera takes most of them.
+        blooming: share of images with slight or no blur that are dark, with bright lights that were
+            blurred before they were clipped; most go through every step of a camera.
     """
 
     shares: tuple[float, ...] = SHARES
@@ -70,7 +69,6 @@ class PhotoMixture:
     compressed: float = 0.4
     in_camera: float = 0.0
     camera_sharpens: float = 0.7
-    lit: float = 0.0
     blooming: float = 0.0
 
     def __call__(
@@ -89,8 +87,6 @@ class PhotoMixture:
         kind = KINDS[generator.choice(len(KINDS), p=self.shares)]
         if self.blooming and kind in lights.BLURS and chance(generator, self.blooming):
             return self._bloomed(pixels, kind, generator)
-        if self.lit and kind in _SLIGHT and chance(generator, self.lit):
-            pixels = blur.exposed(lights.scene(pixels, generator, drawn=0.7))
         if self.in_camera and kind in _TAKEN and chance(generator, self.in_camera):
             soft = _TAKEN[kind](pixels, generator)
             given, clean = _taken(soft, generator, self.camera_sharpens)
@@ -111,7 +107,7 @@ class PhotoMixture:
 
     def _bloomed(self, pixels: Pixels, kind: str, generator: np.random.Generator) -> Degraded:
         """A dark image with bright lights that were blurred before they were clipped."""
-        scene = lights.scene(pixels, generator, drawn=0.6)
+        scene = lights.scene(pixels, generator)
         sharp, given = blur.exposed(scene), blur.exposed(lights.BLURS[kind](scene, generator))
         clean = given
         if chance(generator, 0.7):

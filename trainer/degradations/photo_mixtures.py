@@ -17,7 +17,6 @@ _SLIGHT_SHARES = (0.12, 0.04, 0.22, 0.20, 0.10, 0.16, 0.03, 0.13)
 _MOTION_SHARES = (0.12, 0.04, 0.18, 0.17, 0.09, 0.25, 0.03, 0.12)
 _NOISIER_SHARES = (0.14, 0.04, 0.17, 0.20, 0.10, 0.16, 0.03, 0.16)
 """Shares with more outputs of networks than "photo-motion", and less motion."""
-_LIGHTS_SHARES = (0.14, 0.04, 0.16, 0.25, 0.11, 0.11, 0.03, 0.16)
 _BLOOMING_SHARES = (0.14, 0.04, 0.15, 0.27, 0.11, 0.12, 0.03, 0.14)
 
 _USE = """\
@@ -72,8 +71,14 @@ PHOTO_IN_CAMERA = Degradation(replace(_noisier, in_camera=0.3), _USE, _LIMITS)
 PHOTO_SOFT_CAMERA = Degradation(
     replace(_noisier, in_camera=0.5, camera_sharpens=0.4), _USE, _LIMITS
 )
-_lit = replace(_noisier, slight=0.15, in_camera=0.35, camera_sharpens=0.4)
-PHOTO_LIGHTS = Degradation(replace(_lit, shares=_LIGHTS_SHARES, lit=0.25), _USE, _LIMITS)
-PHOTO_BLOOMING = Degradation(replace(_lit, shares=_BLOOMING_SHARES, blooming=0.2), _USE, _LIMITS)
+_blooming = replace(
+    _noisier,
+    shares=_BLOOMING_SHARES,
+    slight=0.15,
+    in_camera=0.35,
+    camera_sharpens=0.4,
+    blooming=0.2,
+)
+PHOTO_BLOOMING = Degradation(_blooming, _USE, _LIMITS)
 PHOTO_DRAWN_FACTORS = Degradation(PhotoMixture(exact=0), _USE, _LIMITS)
 PHOTO_UNSHARPENED = Degradation(PhotoMixture(shares=_without_sharpened()), _USE, _LIMITS)

@@ -16,7 +16,6 @@ from trainer.degradations.photo_mixtures import (
     PHOTO_BLOOMING,
     PHOTO_DRAWN_FACTORS,
     PHOTO_IN_CAMERA,
-    PHOTO_LIGHTS,
     PHOTO_MORE_PASSES,
     PHOTO_MOTION,
     PHOTO_NOISIER,
@@ -40,7 +39,6 @@ DEGRADATIONS: Mapping[str, Degradation] = {
     "photo-noisier": PHOTO_NOISIER,
     "photo-in-camera": PHOTO_IN_CAMERA,
     "photo-soft-camera": PHOTO_SOFT_CAMERA,
-    "photo-lights": PHOTO_LIGHTS,
     "photo-blooming": PHOTO_BLOOMING,
     "photo-drawn-factors": PHOTO_DRAWN_FACTORS,
     "photo-unsharpened": PHOTO_UNSHARPENED,
@@ -51,7 +49,7 @@ DEGRADATIONS: Mapping[str, Degradation] = {
 slight blurs and motion, and drawings, "photo-motion" more of both again, "photo-noisier" more
 noise, compression and outputs of networks, "photo-in-camera" more images that went through every
 step of a camera, "photo-soft-camera" still more of them, which the camera sharpens less often.
-"photo-lights" has dark images with bright lights, "photo-blooming" lights that were blurred before
-they were clipped. The last two lack a part of "photo", for the ablation: resizing by exactly 1.5,
-2, 3 and 4, and images that are sharpened already.
+"photo-blooming" has dark images with bright lights that were blurred before they were clipped. The
+last two lack a part of "photo", for the ablation: resizing by exactly 1.5, 2, 3 and 4, and images
+that are sharpened already.
 """
