@@ -13,7 +13,7 @@ import importlib
 import os
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version
 from types import ModuleType
@@ -109,6 +109,9 @@ def _without_compilers() -> Iterator[None]:
         yield
     finally:
         del sys.modules[FOR_COMPILERS]
+        package, _, name = FOR_COMPILERS.rpartition(".")
+        with suppress(KeyError):  # without torch its own error is raised
+            del vars(sys.modules[package])[name]
 
 
 def _die_with_parent(daemon_pid: int) -> None:

@@ -3,6 +3,9 @@
 Blur happens in the lens, before the sensor clips. So a clipped light has wide, even tops and steep
 sides, which no blur of a clipped image has. A scene holds linear light, 1 is white and more is
 clipped.
+
+Source: the model of saturated pixels of Cho, Wang and Lee 2011, "Handling outliers in non-blind
+image deconvolution" (ICCV).
 """
 
 from __future__ import annotations
