@@ -414,7 +414,7 @@ def test_stop_twice(harness: LocalHarness | RayHarness) -> None:
 def test_a_process_started_ahead_becomes_the_first_worker(light: None) -> None:  # noqa: ARG001
     """It gets its options when they are known, as every other one does."""
     process.start_ahead()
-    (ahead,) = workers()
+    (ahead,) = until(workers)  # a command line is empty while a program takes its place
     harness = LocalHarness(count=2)
     loaded = harness.pool.load_model("lite", teacher=False)
     assert loaded.digest == str(ahead.pid)
@@ -426,7 +426,7 @@ def test_a_process_started_ahead_becomes_the_first_worker(light: None) -> None: 
 def test_a_process_started_ahead_ends_where_no_worker_needs_it(light: None) -> None:  # noqa: ARG001
     """And the next worker is another process."""
     process.start_ahead()
-    (ahead,) = workers()
+    (ahead,) = until(workers)  # a command line is empty while a program takes its place
     process.end_ahead()
     assert gone(ahead.pid)
     harness = LocalHarness()
@@ -574,7 +574,7 @@ def test_a_real_worker_killed_in_the_middle(
     """SIGKILL while torch computes: the task is told of, and its repetition succeeds."""
     real.pool.load_model(str(networks.student), teacher=False)
     task = real_task(tmp_path, networks.student, height=1500, width=1500)
-    (child,) = workers()
+    (child,) = until(workers)
     assert os.getpgid(child.pid) == child.pid  # a signal to our group is for us alone
     until(lambda: is_struck(real, task))
     real.pool.submit(task, 0.0)
