@@ -7,12 +7,17 @@ from importlib import metadata
 from sharpend.errors import UnavailableError
 
 
-def openvino_version() -> str | None:
-    """Return the version of OpenVINO, None if it is not installed."""
+def version_of(package: str) -> str | None:
+    """Return the version of a package, None if none is recorded: it may not be installed."""
     try:
-        return metadata.version("openvino")
+        return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
+
+
+def openvino_version() -> str | None:
+    """Return the version of OpenVINO, None if it is not installed."""
+    return version_of("openvino")
 
 
 def require_openvino(*, on_cpu: bool) -> None:

@@ -15,13 +15,13 @@ import signal
 import sys
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from importlib.metadata import version
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from sharpend import machine
 from sharpend.attempt import Failed
 from sharpend.errors import Reason, TransientError, UnavailableError
+from sharpend.model.installed import version_of
 from sharpend.model.trial import TORCH
 from sharpend.workers import sandbox
 from sharpend.workers.limits import ResourceLimits
@@ -101,7 +101,7 @@ def _imported() -> list[ModuleType]:
 @contextmanager
 def _without_compilers() -> Iterator[None]:
     """Let torch be imported without FOR_COMPILERS; what imports that later gets it as it is."""
-    if FOR_COMPILERS in sys.modules or not version("torch").startswith(TRIED_WITHOUT):
+    if FOR_COMPILERS in sys.modules or not (version_of("torch") or "").startswith(TRIED_WITHOUT):
         yield
         return
     sys.modules[FOR_COMPILERS] = ModuleType(FOR_COMPILERS)
