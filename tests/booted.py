@@ -113,9 +113,9 @@ class Machine:
 
     def worker(self) -> psutil.Process:
         """The youngest process that sharpens."""
-        children = self.daemon().children()
+        servers = [one for one in self.daemon().children() if PROGRAM in one.cmdline()]
         return max(
-            (one for one in children if PROGRAM in one.cmdline()),
+            (worker for server in servers for worker in server.children()),
             key=lambda one: float(one.create_time()),
         )
 

@@ -131,7 +131,8 @@ class Daemon:
     def workers(self) -> list[psutil.Process]:
         """Its worker processes, the youngest last."""
         children = psutil.Process(self.process.pid).children(recursive=True)
-        workers = [child for child in children if PROGRAM in command_of(child)]
+        forked = {child.pid: child for child in children if PROGRAM in command_of(child)}
+        workers = [child for child in forked.values() if parent_of(child) in forked]  # no servers
         return sorted(workers, key=lambda child: child.create_time())
 
     def memory_mb(self) -> float:
@@ -295,6 +296,13 @@ def command_of(process: psutil.Process) -> list[str]:
     with suppress(psutil.NoSuchProcess):  # a ZombieProcess is one of these
         return list(process.cmdline())
     return []
+
+
+def parent_of(process: psutil.Process) -> int | None:
+    """The process number of a process's parent; None once it has ended."""
+    with suppress(psutil.NoSuchProcess):
+        return int(process.ppid())
+    return None
 
 
 def toml(

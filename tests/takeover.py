@@ -10,11 +10,13 @@ import os
 import pickle
 import signal
 import time
+from contextlib import suppress
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
 from sharpend.attempt import Staged
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.workers import framing, messages, sandbox, serve, worker
+from sharpend.workers import forking, framing, messages, sandbox, serve, worker
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -42,9 +44,7 @@ class Payload:
 
 def main(daemon_pid: str) -> None:
     """Run the real loop around what a stranger wants."""
-    global _pipe  # noqa: PLW0603 - one process has one
-    _pipe = os.dup(1)
-    honest = framing.send
+    honest, answer_requests = framing.send, serve.answer_requests
 
     def send(pipe: IO[bytes], body: bytes) -> None:
         if body.startswith(b'{"began"') and _before_began:
@@ -52,8 +52,13 @@ def main(daemon_pid: str) -> None:
             signal.pause()
         honest(pipe, body)
 
-    framing.send = send
-    worker.load = worker._die_with_parent
+    def answer(requests: IO[bytes], answers: IO[bytes]) -> None:
+        global _pipe  # noqa: PLW0603 - one process has one
+        _pipe = answers.fileno()
+        answer_requests(requests, answers)
+
+    framing.send, serve.answer_requests = send, answer
+    worker.load = forking.die_with_parent
     worker.start, worker.work = start, work
     signal.signal(signal.SIGUSR1, speak)
     serve.main(daemon_pid)
@@ -97,6 +102,8 @@ def work(task: Task) -> Staged:
     told = json.loads(messages.encode(staged(task)))
     if name == "well":
         return staged(task)
+    if name == "look":
+        return replace(staged(task), notes=_descriptors())
     if name == "late":
         _before_began.append(framed(json.dumps(told).encode()))
         return staged(task)
@@ -108,6 +115,15 @@ def work(task: Task) -> Staged:
         os.closerange(0, 100)
     time.sleep(600)
     return staged(task)
+
+
+def _descriptors() -> tuple[str, ...]:
+    """What this process has open, without the folder that is listed here."""
+    kinds = []
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            kinds.append(os.readlink(f"/proc/self/fd/{number}").partition(":")[0])
+    return tuple(kinds)
 
 
 def _swap(task: Task) -> None:

@@ -144,7 +144,7 @@ def test_all_workers_start_at_once(light: None) -> None:  # noqa: ARG001
     """The first question starts every process, so no task waits for one."""
     harness = LocalHarness(replace(CPU, precision="auto"), count=3)
     harness.pool.load_model("beside 3", teacher=False)  # the first answers when all have started
-    started = psutil.Process().children()
+    started = workers()
     for number in range(3):
         harness.submit(b"well", number)
     staged = harness.outcomes(3)
@@ -246,18 +246,21 @@ def test_a_system_without_processes_pauses_the_folder(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="descriptors are counted in /proc")
 def test_deaths_leave_nothing_behind(local: LocalHarness) -> None:
-    """No descriptor and no thread of a worker that was replaced; two threads of each that lives."""
+    """No descriptor and no thread of a worker that was replaced; two of each for one that lives.
+
+    One more descriptor is of the fork server.
+    """
 
     def held() -> tuple[int, int]:
         return len(os.listdir("/proc/self/fd")), threading.active_count()
 
     before = held()
     local.worker()
-    until(lambda: held() == (before[0] + 2, before[1] + 2), PATIENCE_S)
+    until(lambda: held() == (before[0] + 3, before[1] + 2), PATIENCE_S)
     for _ in range(3):
         assert local.outcome(b"exit") == Died(1, "exit status 3")
     local.worker()
-    until(lambda: held() == (before[0] + 2, before[1] + 2), PATIENCE_S)
+    until(lambda: held() == (before[0] + 3, before[1] + 2), PATIENCE_S)
     local.pool.stop()
     until(lambda: held() == before, PATIENCE_S)
 
@@ -411,27 +414,40 @@ def test_stop_twice(harness: LocalHarness | RayHarness) -> None:
     assert harness.pool.stop() == []
 
 
-def test_a_process_started_ahead_becomes_the_first_worker(light: None) -> None:  # noqa: ARG001
-    """It gets its options when they are known, as every other one does."""
+def test_a_server_started_ahead_forks_the_workers(light: None) -> None:  # noqa: ARG001
+    """They get their options when those are known."""
     process.start_ahead()
-    (ahead,) = until(workers)  # a command line is empty while a program takes its place
+    (ahead,) = until(servers)  # a command line is empty while a program takes its place
     harness = LocalHarness(count=2)
     loaded = harness.pool.load_model("lite", teacher=False)
-    assert loaded.digest == str(ahead.pid)
-    assert ahead in workers()
+    assert loaded.digest in {str(child.pid) for child in ahead.children()}
+    assert servers() == [ahead]
     harness.pool.stop()
     assert gone(ahead.pid)
 
 
-def test_a_process_started_ahead_ends_where_no_worker_needs_it(light: None) -> None:  # noqa: ARG001
-    """And the next worker is another process."""
+def test_a_server_started_ahead_ends_where_no_worker_needs_it(light: None) -> None:  # noqa: ARG001
+    """And the next pool has another one."""
     process.start_ahead()
-    (ahead,) = until(workers)  # a command line is empty while a program takes its place
+    (ahead,) = until(servers)  # a command line is empty while a program takes its place
     process.end_ahead()
     assert gone(ahead.pid)
     harness = LocalHarness()
-    assert harness.worker() != ahead.pid
+    assert harness.worker()
+    assert ahead not in servers()
     harness.pool.stop()
+
+
+def test_a_server_that_was_killed_costs_its_workers(local: LocalHarness) -> None:
+    """They end with it, as if they had died, and the next task has new ones."""
+    pid = begin(local, b"hang")
+    (server,) = servers()
+    server.kill()
+    (outcome,) = local.outcomes()
+    assert outcome == Died(1, "SIGKILL")
+    assert gone(pid)
+    assert local.worker()
+    assert server not in servers()
 
 
 PARENT = """
@@ -631,7 +647,12 @@ def test_too_little_memory_is_said_with_its_setting(
     assert outcome.setting == "workers.memory_mb"
 
 
-def workers() -> list[psutil.Process]:
-    """The worker processes of this one."""
+def servers() -> list[psutil.Process]:
+    """The fork servers of this process."""
     children = psutil.Process().children()
     return [child for child in children if process.PROGRAM in command_of(child)]
+
+
+def workers() -> list[psutil.Process]:
+    """The worker processes of this one."""
+    return [child for server in servers() for child in server.children()]

@@ -34,7 +34,7 @@ from sharpend.workers.messages import Unavailable
 from tests.pool_harness import CPU
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from sharpend.workers.cluster.bodies import ActorAnswer
@@ -209,11 +209,13 @@ def test_a_survey_asks_each_hand_to_write(told: Told, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def actor() -> Callable[[ActorRequest], ActorAnswer]:
+def actor() -> Iterator[Callable[[ActorRequest], ActorAnswer]]:
     """A new actor, to be asked."""
     module = pytest.importorskip("sharpend.workers.cluster.actor", reason="needs the extra ray")
     made = module.WorkerActor()
-    return lambda request: bodies.answer(made.answer(bodies.of_request(request)))
+    yield lambda request: bodies.answer(made.answer(bodies.of_request(request)))
+    if made._pool is not None:
+        made._pool.stop()
 
 
 def test_a_hand_compares_and_writes(

@@ -21,7 +21,7 @@ from sharpend.workers import worker
 from sharpend.workers.answers import NOT_STARTED, TIME_SETTING, end_of, fitting, not_started
 from sharpend.workers.loading import LoadedModel
 from sharpend.workers.messages import Began, Describe, Follow, Unavailable
-from sharpend.workers.process import WorkerProcess
+from sharpend.workers.process import Launcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sharpend.workers.jsoncodec import MessageError
     from sharpend.workers.loading import WorkerOptions
     from sharpend.workers.messages import Answer
+    from sharpend.workers.process import WorkerProcess
 
 _LOOK_EVERY_S = 1.0
 _LOOK_AT_MEMORY_S = 0.5
@@ -85,9 +86,10 @@ class Pool:
         self._wake = wake
         self._idle_bytes = 0
         self._looked_s = -math.inf
+        self._launcher = Launcher()
         self._slots = [_Slot() for _ in range(count)]
         self._killed: list[WorkerProcess] = []
-        """Processes whose exit status was not read yet."""
+        """Processes whose exit code was not read yet."""
 
     @property
     def running(self) -> list[Task]:
@@ -198,7 +200,8 @@ class Pool:
             self._retire(slot)
         for process in self._killed:
             process.wait(_STOP_GRACE_S)
-        self._killed = [process for process in self._killed if not process.has_ended]
+        self._killed = []
+        self._launcher.end()
         return unfinished
 
     def _begin(self, slot: _Slot, task: Task) -> None:
@@ -216,7 +219,7 @@ class Pool:
         if slot.process is not None and not slot.process.is_idle:
             self._retire(slot)
         if slot.process is None:
-            slot.process = WorkerProcess(self._options, self._wake)
+            slot.process = self._launcher.start(self._options, self._wake)
         return slot.process
 
     def _received(self, slot: _Slot) -> WorkerResult | None:

@@ -1,7 +1,7 @@
 """Worker process handle: start it, exchange messages over two pipes, kill it, wait for it.
 
-Options and requests go to the worker's standard input, answers come from its standard output, one
-JSON frame each (see `sharpend.workers.messages` and `framing`). Nothing else is shared: no other
+Options and requests go through one pipe, answers come through the other one, one JSON frame each
+(see `sharpend.workers.messages` and `framing`). Nothing else is shared with the daemon: no other
 descriptor, no memory, no lock, no terminal. One thread writes the requests, in order; another one
 reads the answers, at most two ahead of the daemon: that a task began, which wakes nobody, and its
 result.
@@ -11,99 +11,112 @@ from __future__ import annotations
 
 import os
 import queue
-import subprocess
-import sys
 import threading
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
 from sharpend import machine
 from sharpend.workers import framing, messages
+from sharpend.workers.forkserver import ForkServer
 from sharpend.workers.jsoncodec import MessageError, dumps
 from sharpend.workers.messages import Began
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sharpend.workers.forkserver import Worker
     from sharpend.workers.loading import WorkerOptions
     from sharpend.workers.messages import Answer, Request
 
 PROGRAM = "sharpend.workers.serve"
 """The module whose `main` a worker process runs."""
-_LAUNCH = (
-    "import sys; module, sys.path[:] = sys.argv[1], sys.argv[3:]; "
-    "import importlib; importlib.import_module(module).main(sys.argv[2])"
-)
-_SECRETS = "AWS_"
-"""Beginning of the variables that a worker does not get: credentials of object storage."""
 _ENDS_WITHIN_S = 1.0
-"""A process that ended closes its pipe some milliseconds before its status can be read."""
-_ahead: list[subprocess.Popen[bytes]] = []
-"""A process that waits for its options; at most one."""
+"""A process that ended closes its pipe some milliseconds before its exit code is reported."""
+_ahead: list[ForkServer] = []
+"""A server that waits for its pool; at most one."""
 
 
 def start_ahead() -> None:
-    """Start the process of the first worker before its options are known.
+    """Start the fork server before the options of its workers are known.
 
     It imports torch meanwhile, which takes over a second. It ends with this process at the latest.
     """
-    with suppress(OSError):  # the worker starts it then, or says why not
-        _ahead.append(_started())
+    with suppress(OSError):  # the first worker starts it then, or says why not
+        _ahead.append(ForkServer(PROGRAM))
 
 
 def end_ahead() -> None:
-    """End a process that was started ahead, where no worker needs it."""
+    """End a server that was started ahead, where no pool needs it."""
     while _ahead:
-        with _ahead.pop() as process:
-            process.kill()
+        _ahead.pop().end()
+
+
+class Launcher:
+    """Start of the workers of one pool by a fork server, which is replaced if it ends."""
+
+    def __init__(self) -> None:
+        self._server: ForkServer | None = None
+
+    def start(self, options: WorkerOptions, wake: Callable[[], None]) -> WorkerProcess:
+        """Start a worker; takes what `WorkerProcess` takes, and raises its errors."""
+        if self._server is None or self._server.has_ended:
+            self._server = _ahead.pop() if _ahead else ForkServer(PROGRAM)
+        return WorkerProcess(self._server, options, wake)
+
+    def end(self) -> None:
+        """End the server, and workers that have not ended with it."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.end()
 
 
 class WorkerProcess:
     """A running worker process.
 
     Args:
+        server: its parent.
         options: what the worker is started with.
         wake: called from another thread when an answer waits that ends something: any but Began.
 
     Raises:
-        OSError: the system has no room for a process.
+        OSError: the system has no room for a pipe, or the server has just ended.
         RuntimeError: or for a thread.
     """
 
-    def __init__(self, options: WorkerOptions, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, server: ForkServer, options: WorkerOptions, wake: Callable[[], None]
+    ) -> None:
         self._wake = wake
         self._answers: queue.SimpleQueue[Answer | MessageError | EOFError] = queue.SimpleQueue()
         self._requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._taken = threading.Semaphore(1)
         self._is_dropped = False
-        self._process = _ahead.pop() if _ahead else _started()
+        self._server = server
+        self._worker, self._to_worker, self._from_worker = _forked(server)
         self._requests.put(dumps(messages.WORKER_OPTIONS.write(options)))
         try:
             self._threads = [_in_thread(self._write), _in_thread(self._listen)]
         except RuntimeError:
             self._requests.put(None)
-            with self._process:
-                self._process.kill()
+            self._server.kill(self._worker)
+            self._to_worker.close()
+            self._from_worker.close()
             raise
 
     @property
-    def pid(self) -> int:
-        """Process id."""
-        return self._process.pid
-
-    @property
     def is_idle(self) -> bool:
-        """True if the process lives and has no unread answer."""
-        return self._answers.empty() and self._process.poll() is None
+        """True if the process lives, or will be forked, and has no unread answer."""
+        return self._answers.empty() and not self.has_ended
 
     @property
     def has_ended(self) -> bool:
-        """True if the process has ended and its exit status was read."""
-        return self._process.poll() is not None
+        """True if the process has ended and its exit code is known."""
+        return self._server.exit_code(self._worker) is not None
 
     def held_bytes(self) -> int:
         """Resident memory; 0 if it has ended, or the system does not report it."""
-        return machine.resident_bytes(self.pid) or 0
+        pid = self._server.pid_of(self._worker)
+        return (pid and machine.resident_bytes(pid)) or 0
 
     def send(self, request: Request) -> None:
         """Send a request without blocking: a worker that does not read fills its pipe."""
@@ -122,36 +135,30 @@ class WorkerProcess:
 
     def exit_code(self) -> int | None:
         """Exit code after the pipe ended; None if it closed the pipe and still lives."""
-        try:
-            return self._process.wait(_ENDS_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            return None
+        return self._server.exit_code(self._worker, _ENDS_WITHIN_S)
 
     def kill(self) -> None:
-        """Kill the process, even if it is stopped; its status is read later."""
+        """Kill the process, even if it is stopped; its exit code is read later."""
         self._is_dropped = True
-        self._process.kill()
+        self._server.kill(self._worker)
         self._taken.release()
 
     def wait(self, timeout_s: float) -> None:
         """Wait until the killed process and its threads have ended."""
-        with suppress(subprocess.TimeoutExpired):
-            # The end of its pipe wakes this thread; its status alone would have to be asked for.
-            for thread in self._threads:
-                thread.join(timeout_s)
-            self._process.wait(timeout_s)
+        for thread in self._threads:
+            thread.join(timeout_s)
+        self._server.exit_code(self._worker, timeout_s)
 
     def _write(self) -> None:
         """Write requests until the other thread reports the end; it closes nothing in use."""
-        with suppress(OSError), _opened(self._process.stdin) as pipe:
+        with suppress(OSError), self._to_worker as pipe:
             while (body := self._requests.get()) is not None:
                 with suppress(OSError):  # it ended: the end of the other pipe reports that
                     framing.send(pipe, body)
 
     def _listen(self) -> None:
         """Read answers until the pipe ends or one is not valid."""
-        pipe = _opened(self._process.stdout)
-        with pipe:
+        with self._from_worker as pipe:
             while not self._is_dropped:
                 answer = _received(pipe)
                 self._answers.put(answer)
@@ -179,30 +186,22 @@ def _received(pipe: IO[bytes]) -> Answer | MessageError | EOFError:
         return MessageError(f"reading it failed: {type(error).__name__}")
 
 
-def _opened(pipe: IO[bytes] | None) -> IO[bytes]:
-    """Return a pipe that was requested when the process was started."""
-    assert pipe is not None  # noqa: S101 - for the type checker
-    return pipe
-
-
-def _started() -> subprocess.Popen[bytes]:
-    """Start a process that waits for its options."""
-    # A session of its own: no terminal to write to, and a signal to the daemon's whole group
-    # (`timeout`, Ctrl-C) is for the daemon alone, which then drains.
-    return subprocess.Popen(
-        _command(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-        env={key: text for key, text in os.environ.items() if not key.startswith(_SECRETS)},
-    )
-
-
-def _command() -> list[str]:
-    """Build a command whose imports come from where this process's do, and from nowhere else.
-
-    Python alone would look into the working directory first. That may be an input folder, and an
-    untrusted file in it may have the name of a module.
-    """
-    paths = [os.path.abspath(path) for path in sys.path if path]
-    return [sys.executable, "-P", "-c", _LAUNCH, PROGRAM, str(os.getpid()), *paths]
+def _forked(server: ForkServer) -> tuple[Worker, IO[bytes], IO[bytes]]:
+    """Ask for a worker with two new pipes; return it, and this process's ends of the pipes."""
+    requests, to_worker = os.pipe()
+    try:
+        from_worker, answers = os.pipe()
+    except OSError:
+        os.close(requests)
+        os.close(to_worker)
+        raise
+    try:
+        worker = server.fork(requests, answers)
+    except OSError:
+        os.close(to_worker)
+        os.close(from_worker)
+        raise
+    finally:
+        os.close(requests)
+        os.close(answers)
+    return worker, os.fdopen(to_worker, "wb"), os.fdopen(from_worker, "rb")

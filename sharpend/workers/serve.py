@@ -1,18 +1,19 @@
-"""Main loop of a worker process: read the options, then requests, and answer until the pipe ends.
+"""Main program of the fork server and its workers: import, fork, answer requests.
 
-Standard input and output are the pipes to the daemon. Before the first request they and standard
-error become /dev/null for everything else in the process: what a library prints is no message, and
-no line in the daemon's log or on its terminal.
+The server's standard input is its socket to the daemon. Before the first request of a worker all
+its standard streams are /dev/null: what a library prints is no message, and no line in the daemon's
+log or on its terminal.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import socket
+from typing import IO, TYPE_CHECKING
 
 from sharpend.errors import SharpendError
 from sharpend.task import Task
-from sharpend.workers import framing, messages, worker
+from sharpend.workers import forking, framing, messages, worker
 from sharpend.workers.jsoncodec import loads
 from sharpend.workers.messages import Began, Describe, Follow, Raised, Unavailable
 
@@ -21,16 +22,24 @@ if TYPE_CHECKING:
 
 
 def main(daemon_pid: str) -> None:
-    """Run a worker until the daemon closes the pipe.
+    """Run the fork server until the daemon closes the socket, and in its children the workers.
 
     Args:
         daemon_pid: the daemon's process number.
     """
-    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    _redirect_to_null(0, 1)
+    connection = socket.socket(fileno=os.dup(0))
+    _redirect_to_null(0)
     worker.load(int(daemon_pid))
+    pipes = forking.serve(connection)
+    if pipes is not None:
+        requests, answers = pipes
+        answer_requests(os.fdopen(requests, "rb"), os.fdopen(answers, "wb"))
+
+
+def answer_requests(requests: IO[bytes], answers: IO[bytes]) -> None:
+    """Run a worker: read the options, then requests, and answer until the pipe ends."""
     options = framing.receive(requests, messages.REQUEST_BYTES)
-    if options is None:  # it was started ahead, and is not needed
+    if options is None:  # it is not needed any longer
         return
     worker.start(messages.WORKER_OPTIONS.read(loads(options)))
     _redirect_to_null(2)  # errors of the start still go there

@@ -1,4 +1,4 @@
-"""Worker process: start-up with confinement, description of a model, execution of one task.
+"""Worker process: imports, start with confinement, description of a model, execution of one task.
 
 Untrusted files are decoded here and nowhere else, so this process is confined before its first
 task: see `sharpend.workers.sandbox` and `sharpend.workers.limits`. The pool's process imports this
@@ -7,11 +7,9 @@ module and stays free of torch: the pipeline is imported only by `load`, inside 
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import importlib
 import os
-import signal
 import sys
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -24,6 +22,7 @@ from sharpend.errors import Reason, TransientError, UnavailableError
 from sharpend.model.installed import version_of
 from sharpend.model.trial import TORCH
 from sharpend.workers import sandbox
+from sharpend.workers.forking import die_with_parent
 from sharpend.workers.limits import ResourceLimits
 from sharpend.workers.loading import HealthyRatio, LoadedModel
 
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from sharpend.task import Task
     from sharpend.workers.loading import WorkerOptions
 
-_PR_SET_PDEATHSIG = 1
 MEMORY_SETTING = "workers.memory_mb"
 """Setting that gives an image more memory."""
 FOR_COMPILERS = "torch._meta_registrations"
@@ -54,16 +52,18 @@ _limits: Any = None
 _confined_by: tuple[str, ...] = ()
 
 
-def load(daemon_pid: int) -> None:
-    """Tie this process to the daemon's life, and import the pipeline, which needs no options.
+def load(pid: int) -> None:
+    """Tie the fork server to the daemon's life, and import what all its workers need.
 
     The garbage collector rests meanwhile, and leaves alone later what was made: it would look
     through a million objects of modules again and again, for a fifth of the time of the import.
+    In workers it would copy the memory that they share.
     """
-    _die_with_parent(daemon_pid)
+    die_with_parent(pid)
     gc.disable()
     with _without_compilers():
-        _imported()
+        runtimes = _imported()[-1]
+    runtimes.preload_openvino()
     gc.freeze()
     gc.enable()
 
@@ -112,14 +112,6 @@ def _without_compilers() -> Iterator[None]:
         package, _, name = FOR_COMPILERS.rpartition(".")
         with suppress(KeyError):  # without torch its own error is raised
             del vars(sys.modules[package])[name]
-
-
-def _die_with_parent(daemon_pid: int) -> None:
-    """Ask the kernel to kill this process when its parent dies (Linux; elsewhere the pipe ends)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != daemon_pid:
-            os._exit(1)
 
 
 def describe(model: str, teacher: bool) -> LoadedModel:  # noqa: FBT001 - as in its message

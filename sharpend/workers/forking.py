@@ -1,0 +1,131 @@
+"""Forking of workers: the loop of the fork server, and the life of its processes.
+
+See `forkserver` for its reasons and for the daemon's side.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+from contextlib import suppress
+
+from sharpend.workers import sandbox
+
+RECORD = struct.Struct("=cIq")
+"""One record: request or report, number of a worker, value."""
+FORK, KILL = b"F", b"K"
+"""Requests of the daemon."""
+STARTED, ENDED = b"S", b"E"
+"""Reports of the server; the values are a process number and an exit code."""
+_BUFFER_BYTES = 4096
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(pid: int) -> None:
+    """Ask the kernel to kill this process when its parent dies (Linux; elsewhere the pipe ends)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != pid:
+            os._exit(1)
+
+
+def serve(connection: socket.socket) -> tuple[int, int] | None:
+    """Fork a worker for each request of the daemon.
+
+    Args:
+        connection: the server's end of the socket pair.
+
+    Returns:
+        In each worker, the descriptors of its requests and answers; in the server None, when the
+        daemon is gone or needs no worker.
+    """
+    # Else a worker could write into the memory of the server, and into that of other workers.
+    sandbox.deny_inspection()
+    return _Server(connection).run()
+
+
+class _Server:
+    """Loop of the server process.
+
+    Attributes:
+        _numbers: the daemon's numbers of workers that were not waited for, by process number.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._numbers: dict[int, int] = {}
+        self._ended, self._ends = socket.socketpair()
+
+    def run(self) -> tuple[int, int] | None:
+        """Answer requests; see `serve`."""
+        self._ended.setblocking(False)
+        self._ends.setblocking(False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # a handler of its own, to be woken by it
+        signal.set_wakeup_fd(self._ends.fileno(), warn_on_full_buffer=False)
+        ready = select.poll()
+        ready.register(self._connection, select.POLLIN)
+        ready.register(self._ended, select.POLLIN)
+        while True:
+            descriptors = {descriptor for descriptor, _ in ready.poll()}
+            if self._ended.fileno() in descriptors:
+                self._report()
+            if self._connection.fileno() not in descriptors:
+                continue
+            body, pipes, _, _ = socket.recv_fds(self._connection, RECORD.size, 2)
+            if len(body) < RECORD.size:
+                return None
+            what, number, _ = RECORD.unpack(body)
+            if what == KILL:
+                self._kill(number)
+            elif self._is_worker(number, pipes):
+                return pipes[0], pipes[1]
+
+    def _is_worker(self, number: int, pipes: list[int]) -> bool:
+        """Fork; True in the worker. Where the system refuses, the daemon gets an exit status."""
+        server_pid = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            print(f"sharpend: no worker could be forked: {error}", file=sys.stderr, flush=True)
+            self._send(ENDED, number, os.EX_OSERR)
+        else:
+            if pid == 0:
+                self._become_worker(server_pid)
+                return True
+            self._numbers[pid] = number
+            self._send(STARTED, number, pid)
+        for pipe in pipes:
+            os.close(pipe)
+        return False
+
+    def _become_worker(self, server_pid: int) -> None:
+        die_with_parent(server_pid)
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for one in (self._connection, self._ended, self._ends):
+            one.close()
+
+    def _kill(self, number: int) -> None:
+        for pid, one in self._numbers.items():
+            if one == number:
+                os.kill(pid, signal.SIGKILL)
+
+    def _report(self) -> None:
+        """Report workers that have ended."""
+        with suppress(BlockingIOError):
+            while self._ended.recv(_BUFFER_BYTES):
+                pass
+        with suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG)) != (0, 0):
+                pid, status = ended
+                self._send(ENDED, self._numbers.pop(pid), os.waitstatus_to_exitcode(status))
+
+    def _send(self, what: bytes, number: int, value: int) -> None:
+        with suppress(OSError):  # the daemon is gone; the end of the socket says so next
+            self._connection.sendall(RECORD.pack(what, number, value))
