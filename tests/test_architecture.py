@@ -36,9 +36,10 @@ PACKAGES = {
     " objects.download objects.uploads objects.condition_check",
     "agreement": "alarm summary opinion",
     "workers": "loading limits sandbox forking forkserver skipping staging stages opening models"
-    " observation pipeline worker jsoncodec framing trials messages serve process interface answers pool"
-    " transfers cluster cluster.notices cluster.requests cluster.bodies cluster.actor cluster.driver"
-    " cluster.driver_process cluster.connection cluster.actors cluster.raypool",
+    " observation pipeline worker jsoncodec framing trials messages serve process interface"
+    " answers pool transfers cluster cluster.notices cluster.requests cluster.bodies"
+    " cluster.actor cluster.driver cluster.driver_process cluster.connection cluster.actors"
+    " cluster.raypool",
     "settings": "values section folder hook schema layers sources problems overlaps load",
     "imaging": "compiled formats depth reading filters backprojection enlarged tensors libraries"
     " extras crops"

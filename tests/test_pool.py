@@ -244,6 +244,20 @@ def test_a_system_without_processes_pauses_the_folder(
     assert local.worker()
 
 
+def test_a_refused_fork_pauses_the_folder(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Where the server gets no process, the image is not to blame, and the cause is written."""
+    monkeypatch.setattr(process, "PROGRAM", "tests.crowded")
+    harness = LocalHarness()
+    outcome = harness.outcome(b"well")
+    harness.pool.stop()
+    assert isinstance(outcome, Failed)
+    assert outcome.failure is Failure.FOLDER
+    assert f"no worker process could be started: exit status {os.EX_OSERR}" in outcome.message
+    assert "Resource temporarily unavailable" in capfd.readouterr().err
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="descriptors are counted in /proc")
 def test_deaths_leave_nothing_behind(local: LocalHarness) -> None:
     """No descriptor and no thread of a worker that was replaced; two of each for one that lives.

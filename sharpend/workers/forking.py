@@ -91,7 +91,7 @@ class _Server:
         try:
             pid = os.fork()
         except OSError as error:
-            print(f"sharpend: no worker could be forked: {error}", file=sys.stderr, flush=True)
+            sys.stderr.write(f"sharpend: no worker could be forked: {error}\n")
             self._send(ENDED, number, os.EX_OSERR)
         else:
             if pid == 0:
