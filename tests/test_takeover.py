@@ -211,6 +211,6 @@ def test_a_worker_shares_nothing_else(watched: Watched) -> None:
     seen = watched.outcome()
     os.close(held)
     assert isinstance(seen, Staged)
-    assert set(seen.notes) == {"/dev/null", "pipe"}
+    assert set(seen.notes) == {"dumpable 0", "/dev/null", "pipe"}
     pid = int(seen.model_digest)
     assert os.getsid(pid) == pid
