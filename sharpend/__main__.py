@@ -1,7 +1,7 @@
 """`python -m sharpend` is `sharpend`.
 
-For `sharpend once` the first worker's process starts before the command line loads: a user waits
-for both.
+For `sharpend once` the fork server of the workers starts before the command line loads: a user
+waits for both.
 """
 
 import importlib

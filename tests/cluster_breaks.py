@@ -31,7 +31,7 @@ import psutil  # type: ignore[import-untyped]
 
 from tests.conftest import drop
 from tests.daemons import WITHIN_S, configured, running, temps, until
-from tests.raycluster import ACTOR, RAYLET, cluster
+from tests.raycluster import ACTOR, NAMES, cluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -177,8 +177,8 @@ def kill(place: Place, victim: str, chance: random.Random) -> None:
         driver.kill()
         return
     node = chance.choice(place.actor_nodes() or place.ray.nodes)
-    part = {"worker": "sharpend.workers.serve", "actor": ACTOR, "raylet": RAYLET}[victim]
-    for one in node.named(part)[:1]:
+    named = node.workers() if victim == "worker" else node.named(NAMES[victim])
+    for one in named[:1]:
         one.send_signal(signal.SIGKILL)
     if victim == "raylet":
         place.ray.nodes.remove(node)
@@ -200,7 +200,7 @@ def large(place: Place, name: str) -> None:
 
 def thawed(node: Node) -> None:
     """Let a frozen node go on, until its worker has ended, and take it away."""
-    workers = node.named("sharpend.workers.serve")
+    workers = node.workers()
     node.thaw()
     psutil.wait_procs(workers, timeout=WITHIN_S)
     node.kill()
@@ -254,7 +254,7 @@ def _frozen(place: Place, way: str, expected: dict[float, bytes]) -> None:
         for _ in range(2):
             in_work(place, before)
             before = temps(place.base)
-            for worker in ray.nodes[0].named("sharpend.workers.serve"):
+            for worker in ray.nodes[0].workers():
                 worker.kill()
             daemon.wait_for("worker.died", path=name)
         daemon.wait_for("image.quarantined", path=name)

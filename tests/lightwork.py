@@ -16,7 +16,7 @@ import psutil  # type: ignore[import-untyped]
 from sharpend.attempt import Staged
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.model.trial import Form, Trial
-from sharpend.workers import forking, serve, worker
+from sharpend.workers import serve, worker
 from sharpend.workers.loading import LoadedModel, WorkerOptions
 
 if TYPE_CHECKING:
@@ -32,10 +32,14 @@ TRIAL = Trial("ab" * 32, 2.0, (Form("torch", "bfloat16", 1.0, 1.0),))
 
 def main(daemon_pid: str) -> None:
     """Run the real loop around light work."""
-    worker.load = forking.die_with_parent
+    worker.load = worker.prepare = nothing
     worker.start, worker.describe = start, describe
     worker.follow, worker.work = follow, work
     serve.main(daemon_pid)
+
+
+def nothing() -> None:
+    """Import nothing."""
 
 
 def start(options: WorkerOptions) -> None:

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from tests.daemons import until
+from sharpend.workers.process import PROGRAM
+from tests.daemons import parent_of, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,6 +36,7 @@ WITH_RAY = [
 ]
 ACTOR, RAYLET = "ray::WorkerActor", "raylet/raylet"
 """In the command lines of an actor and of a node's own process."""
+NAMES = {"actor": ACTOR, "raylet": RAYLET}
 _TOO_LATE = "timed out during startup"
 """Said by `ray start` where its processes take more than 30 s."""
 _STORE_BYTES = 80_000_000
@@ -100,6 +102,12 @@ class Node:
     def named(self, part: str) -> list[psutil.Process]:
         """Its processes with this in their command line."""
         return [one for one in self.processes() if part in " ".join(_command(one))]
+
+    def workers(self) -> list[psutil.Process]:
+        """Its processes that sharpen."""
+        forked = self.named(PROGRAM)
+        servers = {one.pid for one in forked}
+        return [one for one in forked if parent_of(one) in servers]
 
     def freeze(self) -> None:
         """Stop all its processes."""

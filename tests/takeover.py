@@ -5,19 +5,16 @@ A module of its own, so that a worker process imports this and nothing else of t
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import pickle
 import signal
 import time
-from contextlib import suppress
-from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
 from sharpend.attempt import Staged
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.workers import forking, framing, messages, sandbox, serve, worker
+from sharpend.workers import framing, messages, sandbox, serve, worker
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -27,7 +24,6 @@ if TYPE_CHECKING:
 
 MARKER = b"ran-in-the-daemon"
 """The folder that the pickle makes where it is read."""
-_PR_GET_DUMPABLE = 3
 _pipe = -1
 _before_began: list[bytes] = []
 """What is sent in place of the next Began."""
@@ -60,10 +56,14 @@ def main(daemon_pid: str) -> None:
         answer_requests(requests, answers)
 
     framing.send, serve.answer_requests = send, answer
-    worker.load = forking.die_with_parent
+    worker.load = worker.prepare = nothing
     worker.start, worker.work = start, work
     signal.signal(signal.SIGUSR1, speak)
     serve.main(daemon_pid)
+
+
+def nothing() -> None:
+    """Import nothing."""
 
 
 def start(options: WorkerOptions) -> None:  # noqa: ARG001 - as in worker
@@ -104,9 +104,6 @@ def work(task: Task) -> Staged:
     told = json.loads(messages.encode(staged(task)))
     if name == "well":
         return staged(task)
-    if name == "look":
-        dumpable = ctypes.CDLL(None).prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0)
-        return replace(staged(task), notes=(f"dumpable {dumpable}", *_descriptors()))
     if name == "late":
         _before_began.append(framed(json.dumps(told).encode()))
         return staged(task)
@@ -118,15 +115,6 @@ def work(task: Task) -> Staged:
         os.closerange(0, 100)
     time.sleep(600)
     return staged(task)
-
-
-def _descriptors() -> tuple[str, ...]:
-    """What this process has open, without the folder that is listed here."""
-    kinds = []
-    for number in os.listdir("/proc/self/fd"):
-        with suppress(FileNotFoundError):
-            kinds.append(os.readlink(f"/proc/self/fd/{number}").partition(":")[0])
-    return tuple(kinds)
 
 
 def _swap(task: Task) -> None:

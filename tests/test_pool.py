@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
@@ -17,7 +19,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from PIL import Image
 
-from sharpend.attempt import Died, Failed, Failure, Staged
+from sharpend.attempt import Died, Failed, Failure, Lost, Staged
 from sharpend.errors import Reason, TransientError, UnavailableError
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.task import Options, Task
@@ -268,6 +270,7 @@ def test_deaths_leave_nothing_behind(local: LocalHarness) -> None:
     def held() -> tuple[int, int]:
         return len(os.listdir("/proc/self/fd")), threading.active_count()
 
+    until(lambda: "worker pipe" not in {thread.name for thread in threading.enumerate()})
     before = held()
     local.worker()
     until(lambda: held() == (before[0] + 3, before[1] + 2), PATIENCE_S)
@@ -352,7 +355,7 @@ def test_a_worker_that_grows_is_stopped(light: None) -> None:  # noqa: ARG001
     harness = LocalHarness(LIMITED)
     pid = harness.worker()
     harness.submit(b"grow")
-    died: list[Staged | Failed | Died] = []
+    died: list[AttemptResult] = []
     times_s = count(5.0, 0.5)
 
     def ended() -> bool:
@@ -452,16 +455,89 @@ def test_a_server_started_ahead_ends_where_no_worker_needs_it(light: None) -> No
     harness.pool.stop()
 
 
-def test_a_server_that_was_killed_costs_its_workers(local: LocalHarness) -> None:
-    """They end with it, as if they had died, and the next task has new ones."""
+def test_a_server_that_was_killed_costs_no_image_an_attempt(local: LocalHarness) -> None:
+    """Its workers end with it, and the next task has new ones."""
     pid = begin(local, b"hang")
     (server,) = servers()
     server.kill()
     (outcome,) = local.outcomes()
-    assert outcome == Died(1, "SIGKILL")
+    assert outcome == Lost(1, platform.node(), "the fork server ended: SIGKILL")
     assert gone(pid)
     assert local.worker()
     assert server not in servers()
+
+
+def test_a_crash_is_followed_by_another_server(light: None) -> None:  # noqa: ARG001
+    """A file cannot find out places in memory, crash by crash; other workers go on meanwhile."""
+    harness = LocalHarness(count=2)
+    harness.submit(b"hang", 1)
+    until_begun(harness)
+    (first,) = servers()
+    harness.submit(b"SIGSEGV", 2)
+    assert harness.outcomes() == [Died(2, "SIGSEGV")]
+    harness.worker()
+    (second,) = (server for server in servers() if server != first)
+    assert first in servers()  # its other worker still works
+    assert [task.job_id for task in harness.pool.running] == [1]
+    assert harness.outcome(b"exit") == Died(1, "exit status 3")
+    harness.worker()
+    assert set(servers()) == {first, second}  # no crash
+    harness.pool.stop()
+    assert gone(first.pid)
+    assert gone(second.pid)
+
+
+def test_an_old_server_ends_with_its_last_worker(local: LocalHarness) -> None:
+    """At the next start of a worker."""
+    local.worker()
+    (first,) = servers()
+    assert local.outcome(b"SIGABRT") == Died(1, "SIGABRT")
+    assert local.worker()
+    assert first not in servers()
+    assert len(servers()) == 1
+
+
+def test_a_server_without_its_imports_says_why(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its own exit status and its error, not the kill of what is left of it."""
+    monkeypatch.setattr(process, "PROGRAM", "tests.no_such_program")
+    harness = LocalHarness()
+    for _ in range(2):
+        outcome = harness.outcome(b"well")
+        assert isinstance(outcome, Failed)
+        assert outcome.message == "no worker process could be started: exit status 1"
+    harness.pool.stop()
+    assert "No module named 'tests.no_such_program'" in capfd.readouterr().err
+
+
+def test_a_pool_stops_while_its_server_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No request is waited for that is behind the import."""
+    monkeypatch.setattr(process, "PROGRAM", "tests.slow_start")
+    harness = LocalHarness(count=3)
+    tasks = [harness.submit(b"well", number) for number in range(3)]
+    (server,) = until(servers)
+    began_s = time.monotonic()
+    assert harness.pool.stop() == tasks
+    assert time.monotonic() - began_s < PATIENCE_S / 2
+    assert gone(server.pid)
+
+
+def test_workers_hold_no_pipe_of_each_other(light: None) -> None:  # noqa: ARG001
+    """Each has its own two alone, also those that are forked later."""
+    harness = LocalHarness(count=3)
+    for number in range(3):
+        harness.submit(b"well", number)
+    harness.outcomes(3)
+    held = [
+        os.readlink(f"/proc/{worker.pid}/fd/{name}")
+        for worker in workers()
+        for name in os.listdir(f"/proc/{worker.pid}/fd")
+    ]
+    pipes = [link for link in held if link.startswith("pipe")]
+    assert len(pipes) == len(set(pipes)) == 6
+    assert not [link for link in held if link.startswith("socket")]
+    harness.pool.stop()
 
 
 PARENT = """
@@ -488,9 +564,11 @@ def test_workers_die_with_the_daemon(tmp_path: Path) -> None:
     ) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
-        assert psutil.pid_exists(child)
+        server = psutil.Process(child).ppid()
+        assert psutil.Process(server).ppid() == parent.pid
         parent.kill()
     assert gone(child)
+    assert gone(server)
 
 
 class Cramped:

@@ -135,6 +135,17 @@ def test_every_call_of_the_list_is_refused() -> None:
     assert {goes["call 435"], goes["call 437"]} == {ENOSYS}
 
 
+def test_a_worker_cannot_outlive_its_parent() -> None:
+    """It may not take back that the kernel ends it with the fork server."""
+    code = (
+        "import ctypes, os; from sharpend.workers import sandbox; "
+        "libc = ctypes.CDLL(None, use_errno=True); sandbox.enter(local_sockets=False); "
+        "print(libc.prctl(1, 0, 0, 0, 0), ctypes.get_errno(), libc.prctl(3, 0, 0, 0, 0))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert ran.stdout.split() == ["-1", str(EPERM), "1"]
+
+
 LOOKED_INTO = """
 import ctypes, os, sys
 from sharpend.workers import sandbox

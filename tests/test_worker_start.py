@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -15,7 +14,7 @@ _LOADED = f"""
 import sys
 from sharpend.workers import worker
 worker.TRIED_WITHOUT = TRIED
-worker.load({os.getpid()})
+worker.load()
 print({worker.FOR_COMPILERS!r} in sys.modules)
 import torch
 from torch import _meta_registrations as part

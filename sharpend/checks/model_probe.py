@@ -15,6 +15,7 @@ from sharpend.checks.runner import answer
 from sharpend.errors import UnavailableError
 from sharpend.machine import processor
 from sharpend.workers import messages, worker
+from sharpend.workers.forking import die_with_parent
 from sharpend.workers.loading import of_canary, require_teacher
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 def _respond(question: dict[str, Any]) -> dict[str, Any]:
     options = messages.WORKER_OPTIONS.read(question["options"])
-    worker.load(os.getppid())
+    die_with_parent(os.getppid())
+    worker.load()
     worker.start(options)
     loaded_models, errors = [], []
     for model, teacher in question["models"]:

@@ -6,11 +6,12 @@ the daemon knows by itself: the task that it handed out, and the staged file as 
 
 from __future__ import annotations
 
+import platform
 import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sharpend.attempt import Failed, Failure, Staged
+from sharpend.attempt import Failed, Failure, Lost, Staged
 from sharpend.errors import ImageRefusedError
 from sharpend.files import beneath
 from sharpend.workers.jsoncodec import MessageError
@@ -29,6 +30,11 @@ NOT_STARTED = "no worker process could be started"
 def not_started(task: Task, cause: str) -> Failed:
     """Result for a task that no process took, so that the image is not blamed."""
     return Failed(task.job_id, Failure.FOLDER, None, f"{NOT_STARTED}: {cause}")
+
+
+def lost(task: Task, cause: str) -> Lost:
+    """Result of a task whose worker ended with the fork server, which no image can end."""
+    return Lost(task.job_id, platform.node(), f"the fork server ended: {cause}")
 
 
 def fitting(task: Task, result: Staged | Failed) -> Staged | Failed | None:

@@ -1,6 +1,6 @@
-"""Forking of workers: the loop of the fork server, and the life of its processes.
+"""Forking of workers: the loop of the fork server, and the start of a worker from it.
 
-See `forkserver` for its reasons and for the daemon's side.
+See `forkserver` for the reasons and for the daemon's side.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ import socket
 import struct
 import sys
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from sharpend.workers import sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RECORD = struct.Struct("=cIq")
 """One record: request or report, number of a worker, value."""
 FORK, KILL = b"F", b"K"
-"""Requests of the daemon."""
+"""Requests of the daemon; the value of FORK is 1 for a worker that needs more imports."""
 STARTED, ENDED = b"S", b"E"
 """Reports of the server; the values are a process number and an exit code."""
 _BUFFER_BYTES = 4096
@@ -34,19 +38,18 @@ def die_with_parent(pid: int) -> None:
             os._exit(1)
 
 
-def serve(connection: socket.socket) -> tuple[int, int] | None:
+def serve(connection: socket.socket, prepare: Callable[[], None]) -> tuple[int, int] | None:
     """Fork a worker for each request of the daemon.
 
     Args:
         connection: the server's end of the socket pair.
+        prepare: imports what only some workers need; called before each of them is forked.
 
     Returns:
         In each worker, the descriptors of its requests and answers; in the server None, when the
         daemon is gone or needs no worker.
     """
-    # Else a worker could write into the memory of the server, and into that of other workers.
-    sandbox.deny_inspection()
-    return _Server(connection).run()
+    return _Server(connection, prepare).run()
 
 
 class _Server:
@@ -56,8 +59,8 @@ class _Server:
         _numbers: the daemon's numbers of workers that were not waited for, by process number.
     """
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
+    def __init__(self, connection: socket.socket, prepare: Callable[[], None]) -> None:
+        self._connection, self._prepare = connection, prepare
         self._numbers: dict[int, int] = {}
         self._ended, self._ends = socket.socketpair()
 
@@ -79,10 +82,13 @@ class _Server:
             body, pipes, _, _ = socket.recv_fds(self._connection, RECORD.size, 2)
             if len(body) < RECORD.size:
                 return None
-            what, number, _ = RECORD.unpack(body)
+            what, number, needs_more = RECORD.unpack(body)
             if what == KILL:
                 self._kill(number)
-            elif self._is_worker(number, pipes):
+                continue
+            if needs_more:
+                self._prepare()
+            if self._is_worker(number, pipes):
                 return pipes[0], pipes[1]
 
     def _is_worker(self, number: int, pipes: list[int]) -> bool:
@@ -91,11 +97,12 @@ class _Server:
         try:
             pid = os.fork()
         except OSError as error:
-            sys.stderr.write(f"sharpend: no worker could be forked: {error}\n")
+            with suppress(OSError):
+                os.write(2, f"sharpend: no worker could be forked: {error}\n".encode())
             self._send(ENDED, number, os.EX_OSERR)
         else:
             if pid == 0:
-                self._become_worker(server_pid)
+                self._become_worker(server_pid, pipes)
                 return True
             self._numbers[pid] = number
             self._send(STARTED, number, pid)
@@ -103,9 +110,12 @@ class _Server:
             os.close(pipe)
         return False
 
-    def _become_worker(self, server_pid: int) -> None:
+    def _become_worker(self, server_pid: int, pipes: list[int]) -> None:
         die_with_parent(server_pid)
+        sandbox.allow_inspection()
         os.setsid()
+        for pipe in pipes:  # a program that a driver starts would keep them open
+            os.set_inheritable(pipe, False)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for one in (self._connection, self._ended, self._ends):
@@ -124,7 +134,8 @@ class _Server:
         with suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG)) != (0, 0):
                 pid, status = ended
-                self._send(ENDED, self._numbers.pop(pid), os.waitstatus_to_exitcode(status))
+                if (number := self._numbers.pop(pid, None)) is not None:
+                    self._send(ENDED, number, os.waitstatus_to_exitcode(status))
 
     def _send(self, what: bytes, number: int, value: int) -> None:
         with suppress(OSError):  # the daemon is gone; the end of the socket says so next

@@ -2,8 +2,8 @@
 
 An import takes a second of processor time and 280 MB in each process; a worker that is forked
 begins after milliseconds and shares that memory. The server has one thread, opens no image and
-reads nothing from its workers, so it needs no sandbox; each worker enters its own. Workers end with
-the server, and the server ends with the daemon.
+reads nothing from its workers, so it needs no sandbox; each worker enters its own. On Linux workers
+end with the server, and the server ends with the daemon.
 
 This is the daemon's side, `forking` the server's. The two exchange records over a socket pair. The
 daemon numbers the workers, and asks for one with its two pipes, or for the end of one: only the
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -37,6 +38,11 @@ _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 """Numpy would start a thread for each core; nothing here multiplies matrices by numpy, and a thread
 is not there after a fork."""
 _BUFFER_BYTES = 4096
+_ENDS_WITHIN_S = 1.0
+"""A process that ends closes its socket some milliseconds before its exit code can be read."""
+_CRASHES = {-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL, -signal.SIGABRT}
+"""Exit codes of a worker after which its server forks no further one. All workers of a server have
+the same places in memory, and a hostile file must not find them out crash by crash."""
 
 
 @dataclass(slots=True)
@@ -71,11 +77,18 @@ class ForkServer:
         self._numbers = itertools.count(1)
         self._rest = b""
         self._has_ended = False
+        self._has_crashed = False
 
     @property
-    def pid(self) -> int:
-        """Process number of the server."""
-        return self._process.pid
+    def may_fork(self) -> bool:
+        """True if the server lives, and no worker of it has crashed."""
+        return not self.has_ended and not self._has_crashed
+
+    @property
+    def has_workers(self) -> bool:
+        """True if a worker has not ended."""
+        self._look(0.0)
+        return bool(self._workers)
 
     @property
     def has_ended(self) -> bool:
@@ -83,20 +96,21 @@ class ForkServer:
         self._look(0.0)
         return self._has_ended
 
-    def fork(self, requests: int, answers: int) -> Worker:
+    def fork(self, requests: int, answers: int, *, prepared: bool) -> Worker:
         """Ask for a worker; it is forked once the server has its imports.
 
         Args:
             requests: descriptor of the pipe that it reads; closed by the caller.
             answers: descriptor of the pipe that it writes; likewise.
-
-        Raises:
-            OSError: the server has just ended.
+            prepared: the server imports first what only some workers need.
         """
-        worker = Worker(next(self._numbers))
-        record = RECORD.pack(FORK, worker.number, 0)
-        socket.send_fds(self._socket, [record], [requests, answers])
-        self._workers[worker.number] = worker
+        number = next(self._numbers)
+        worker = self._workers[number] = Worker(number)
+        record = RECORD.pack(FORK, number, prepared)
+        try:
+            socket.send_fds(self._socket, [record], [requests, answers])
+        except OSError:  # the server has just ended, and this worker with it
+            self._all_ended()
         return worker
 
     def kill(self, worker: Worker) -> None:
@@ -105,9 +119,9 @@ class ForkServer:
             self._socket.sendall(RECORD.pack(KILL, worker.number, 0))
 
     def pid_of(self, worker: Worker) -> int | None:
-        """Return the worker's process number; None before it is forked."""
+        """Return the worker's process number; None before it is forked and after its end."""
         self._look(0.0)
-        return worker.pid
+        return worker.pid if worker.exit_code is None else None
 
     def exit_code(self, worker: Worker, timeout_s: float = 0.0) -> int | None:
         """Return the worker's exit code; None if it runs, for this time at least."""
@@ -119,10 +133,8 @@ class ForkServer:
 
     def end(self) -> None:
         """End the server, and the workers with it."""
-        self._socket.close()
-        self._has_ended = True
-        with self._process:
-            self._process.kill()
+        self._process.kill()
+        self._all_ended()
 
     def _look(self, timeout_s: float) -> None:
         """Read what the server has reported; wait for this long if it is nothing."""
@@ -151,13 +163,17 @@ class ForkServer:
             self._workers[number].pid = value
         else:
             self._workers.pop(number).exit_code = value
+            self._has_crashed |= value in _CRASHES
 
     def _all_ended(self) -> None:
         """Give every worker the exit code of the server, with which it ended."""
-        with self._process:
-            self._process.kill()
         self._socket.close()
         self._has_ended = True
+        with self._process:
+            try:
+                self._process.wait(_ENDS_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
         for worker in self._workers.values():
             worker.exit_code = self._process.returncode
         self._workers.clear()

@@ -1,10 +1,10 @@
 """Worker pool: run tasks in processes, enforce deadlines and memory limits, replace dead workers.
 
-One slot is one process and one pipe, so a death belongs to exactly one task, and no worker shares
-anything with another. What a worker says is not trusted: an answer that is malformed, too long or
-out of turn, or that does not fit the task, ends the worker and costs its task this attempt, as a
-death does. Deadlines use the monotonic clock. The
-number of workers is chosen in `daemon.worker_settings`.
+One slot is one process and its pipes, so a death belongs to exactly one task; that of the fork
+server, the parent of all workers, to none. What a worker says is not trusted: an answer that is
+malformed, too long or out of turn, or that does not fit the task, ends the worker and costs its
+task this attempt, as a death does. Deadlines use the monotonic clock. The number of workers is
+chosen in `daemon.worker_settings`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from sharpend.attempt import Died, Failed, Staged
 from sharpend.errors import Reason, UnavailableError
 from sharpend.workers import worker
-from sharpend.workers.answers import NOT_STARTED, TIME_SETTING, end_of, fitting, not_started
+from sharpend.workers.answers import NOT_STARTED, TIME_SETTING, end_of, fitting, lost, not_started
 from sharpend.workers.loading import LoadedModel
 from sharpend.workers.messages import Began, Describe, Follow, Unavailable
 from sharpend.workers.process import Launcher
@@ -26,7 +26,7 @@ from sharpend.workers.process import Launcher
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sharpend.attempt import WorkerResult
+    from sharpend.attempt import AttemptResult
     from sharpend.model.trial import Trial
     from sharpend.task import Task
     from sharpend.workers.jsoncodec import MessageError
@@ -168,7 +168,7 @@ class Pool:
         slot.submissions, slot.refused = 0, None
         self._begin(slot, task)
 
-    def finished(self, now_s: float) -> Iterator[WorkerResult]:
+    def finished(self, now_s: float) -> Iterator[AttemptResult]:
         """Return results since the last call, each task once; stop workers that exceed a limit."""
         self._killed = [process for process in self._killed if not process.has_ended]
         looks = now_s >= self._looked_s + _LOOK_AT_MEMORY_S
@@ -198,10 +198,10 @@ class Pool:
         for slot in self._slots:
             slot.task = slot.refused = None
             self._retire(slot)
+        self._launcher.end()  # first, as it may be importing, and kill nobody before it has done
         for process in self._killed:
             process.wait(_STOP_GRACE_S)
         self._killed = []
-        self._launcher.end()
         return unfinished
 
     def _begin(self, slot: _Slot, task: Task) -> None:
@@ -222,7 +222,7 @@ class Pool:
             slot.process = self._launcher.start(self._options, self._wake)
         return slot.process
 
-    def _received(self, slot: _Slot) -> WorkerResult | None:
+    def _received(self, slot: _Slot) -> AttemptResult | None:
         """Result of the slot's task after the process's last messages; None while it goes on."""
         while slot.refused is None and slot.process is not None:
             answer = slot.process.take()
@@ -235,7 +235,7 @@ class Pool:
 
     def _result_of(
         self, slot: _Slot, process: WorkerProcess, answer: Answer | MessageError | EOFError
-    ) -> WorkerResult | None:
+    ) -> AttemptResult | None:
         """Result of a task after one answer."""
         task = slot.task
         if task is not None and isinstance(answer, Began):
@@ -250,7 +250,7 @@ class Pool:
 
     def _ended(
         self, slot: _Slot, process: WorkerProcess, answer: Answer | MessageError | EOFError
-    ) -> WorkerResult | None:
+    ) -> AttemptResult | None:
         """Handle an ended process, or kill it for what it sent; retry a task that never began."""
         cause, setting = end_of(process.exit_code, answer)
         self._retire(slot)
@@ -258,7 +258,8 @@ class Pool:
         if task is None:
             return None
         if slot.began:
-            return Died(task.job_id, cause, setting)
+            ended_alone = not process.lost_server
+            return Died(task.job_id, cause, setting) if ended_alone else lost(task, cause)
         if slot.submissions == 1:
             self._begin(slot, task)
             return slot.refused
@@ -280,7 +281,7 @@ class Pool:
         self._retire(slot)
         return Died(slot.task.job_id, cause, setting)
 
-    def _must_replace(self, slot: _Slot, outcome: WorkerResult) -> bool:
+    def _must_replace(self, slot: _Slot, outcome: AttemptResult) -> bool:
         """Return whether a process must be replaced: a bug, out of memory, or it holds too much."""
         if isinstance(outcome, Failed) and outcome.reason in _REPLACE_AFTER:
             return True

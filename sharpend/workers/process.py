@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
 from sharpend import machine
+from sharpend.model.trial import TORCH
 from sharpend.workers import framing, messages
 from sharpend.workers.forkserver import ForkServer
 from sharpend.workers.jsoncodec import MessageError, dumps
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from sharpend.workers.messages import Answer, Request
 
 PROGRAM = "sharpend.workers.serve"
-"""The module whose `main` a worker process runs."""
+"""The module whose `main` the fork server runs, and in its children the workers."""
 _ENDS_WITHIN_S = 1.0
 """A process that ended closes its pipe some milliseconds before its exit code is reported."""
 _ahead: list[ForkServer] = []
@@ -52,22 +53,30 @@ def end_ahead() -> None:
 
 
 class Launcher:
-    """Start of the workers of one pool by a fork server, which is replaced if it ends."""
+    """Start of the workers of one pool, by a fork server that is replaced when it must be."""
 
     def __init__(self) -> None:
-        self._server: ForkServer | None = None
+        self._servers: list[ForkServer] = []
+        """The last one forks; the others have workers that work."""
 
     def start(self, options: WorkerOptions, wake: Callable[[], None]) -> WorkerProcess:
         """Start a worker; takes what `WorkerProcess` takes, and raises its errors."""
-        if self._server is None or self._server.has_ended:
-            self._server = _ahead.pop() if _ahead else ForkServer(PROGRAM)
-        return WorkerProcess(self._server, options, wake)
+        if not self._servers and _ahead:
+            self._servers.append(_ahead.pop())
+        if not self._servers or not self._servers[-1].may_fork:
+            self._servers.append(ForkServer(PROGRAM))
+        *others, server = self._servers
+        for other in others:
+            if not other.has_workers:
+                other.end()
+        self._servers = [*(other for other in others if not other.has_ended), server]
+        return WorkerProcess(server, options, wake)
 
     def end(self) -> None:
-        """End the server, and workers that have not ended with it."""
-        server, self._server = self._server, None
-        if server is not None:
+        """End the servers, and workers that have not ended with them."""
+        for server in self._servers:
             server.end()
+        self._servers = []
 
 
 class WorkerProcess:
@@ -79,7 +88,7 @@ class WorkerProcess:
         wake: called from another thread when an answer waits that ends something: any but Began.
 
     Raises:
-        OSError: the system has no room for a pipe, or the server has just ended.
+        OSError: the system has no room for a pipe.
         RuntimeError: or for a thread.
     """
 
@@ -92,7 +101,7 @@ class WorkerProcess:
         self._taken = threading.Semaphore(1)
         self._is_dropped = False
         self._server = server
-        self._worker, self._to_worker, self._from_worker = _forked(server)
+        self._worker, self._to_worker, self._from_worker = _forked(server, options)
         self._requests.put(dumps(messages.WORKER_OPTIONS.write(options)))
         try:
             self._threads = [_in_thread(self._write), _in_thread(self._listen)]
@@ -112,6 +121,11 @@ class WorkerProcess:
     def has_ended(self) -> bool:
         """True if the process has ended and its exit code is known."""
         return self._server.exit_code(self._worker) is not None
+
+    @property
+    def lost_server(self) -> bool:
+        """True if it ended because its server did."""
+        return self._server.has_ended
 
     def held_bytes(self) -> int:
         """Resident memory; 0 if it has ended, or the system does not report it."""
@@ -186,7 +200,7 @@ def _received(pipe: IO[bytes]) -> Answer | MessageError | EOFError:
         return MessageError(f"reading it failed: {type(error).__name__}")
 
 
-def _forked(server: ForkServer) -> tuple[Worker, IO[bytes], IO[bytes]]:
+def _forked(server: ForkServer, options: WorkerOptions) -> tuple[Worker, IO[bytes], IO[bytes]]:
     """Ask for a worker with two new pipes; return it, and this process's ends of the pipes."""
     requests, to_worker = os.pipe()
     try:
@@ -196,11 +210,7 @@ def _forked(server: ForkServer) -> tuple[Worker, IO[bytes], IO[bytes]]:
         os.close(to_worker)
         raise
     try:
-        worker = server.fork(requests, answers)
-    except OSError:
-        os.close(to_worker)
-        os.close(from_worker)
-        raise
+        worker = server.fork(requests, answers, prepared=options.runtime != TORCH)
     finally:
         os.close(requests)
         os.close(answers)

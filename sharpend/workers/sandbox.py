@@ -2,7 +2,8 @@
 
 Owns the list of system calls that image processing does not need and an attacker would use
 next. A compromised decoder can still do what the worker itself can: read and write the files
-that its user may. Also keeps such a worker from reading the daemon's memory. Linux on x86_64 and
+that its user may. Also keeps such a worker from reading
+the memory of the daemon and of the fork server. Linux on x86_64 and
 aarch64; elsewhere there is no sandbox, and `enter` reports so.
 
 Source: seccomp(2), linux/filter.h, linux/seccomp.h; the numbers are those of asm/unistd.h.
@@ -22,7 +23,7 @@ SYSTEM_CALLS = "system_calls"
 PARTS = frozenset({NO_NEW_PRIVILEGES, SYSTEM_CALLS})
 
 _PR_SET_NO_NEW_PRIVS = 38
-_PR_SET_DUMPABLE = 4
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE = 1, 4
 _SET_MODE_FILTER, _FLAG_TSYNC = 1, 1
 _CLONE_THREAD = 0x10000
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
@@ -42,7 +43,7 @@ _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _SECCOMP = (317, 277)
 _CLONE, _CLONE3, _SOCKET, _IOCTL = (56, 220), (435, 435), (41, 198), (16, 29)
 _KILL, _TGKILL = (62, 129), (234, 131)
-_FCNTL = (72, 25)
+_FCNTL, _PRCTL = (72, 25), (157, 167)
 _OPENAT2 = (437, 437)
 _MODE_AT: tuple[tuple[tuple[int | None, int | None], int], ...] = (
     ((90, None), 1),  # chmod
@@ -130,11 +131,24 @@ def deny_inspection() -> None:
     """Keep other processes of this user from reading this one's memory and descriptors.
 
     A worker has the daemon's user and may open files, so without this it could write into the
-    daemon's memory through /proc. Root still can. A program that is started afterwards is not
-    protected.
+    memory of the daemon or of the fork server through /proc. Root still can. A program that is
+    started afterwards is not protected.
     """
+    _set_dumpable(0)
+
+
+def allow_inspection() -> None:
+    """Take `deny_inspection` back in a forked process.
+
+    The unit hides such processes from the daemon (ProtectProc=invisible), which reads how much
+    memory a worker holds.
+    """
+    _set_dumpable(1)
+
+
+def _set_dumpable(value: int) -> None:
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, value, 0, 0, 0)
 
 
 def _filter(column: int, architecture: int, *, local_sockets: bool) -> bytes:
@@ -162,6 +176,10 @@ def _filter(column: int, architecture: int, *, local_sockets: bool) -> bytes:
         steps += _check_argument(_IOCTL[column], 1, _EQUAL, code, held=_DENY, otherwise=None)
     for code in (_F_SETOWN, _F_SETSIG, _F_SETOWN_EX):
         steps += _check_argument(_FCNTL[column], 1, _EQUAL, code, held=_DENY, otherwise=None)
+    # A worker that outlived its parent could be killed by nobody.
+    steps += _check_argument(
+        _PRCTL[column], 0, _EQUAL, _PR_SET_PDEATHSIG, held=_DENY, otherwise=None
+    )
     steps += _deny_set_id(column)
     if local_sockets:
         steps += _check_argument(_SOCKET[column], 0, _EQUAL, 1)  # AF_UNIX

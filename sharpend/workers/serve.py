@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from typing import IO, TYPE_CHECKING
 
 from sharpend.errors import SharpendError
 from sharpend.task import Task
-from sharpend.workers import forking, framing, messages, worker
+from sharpend.workers import forking, framing, messages, sandbox, worker
 from sharpend.workers.jsoncodec import loads
 from sharpend.workers.messages import Began, Describe, Follow, Raised, Unavailable
 
 if TYPE_CHECKING:
     from sharpend.workers.messages import Answer
+
+_FORKS_SAFELY = sys.platform == "linux"
+"""Libraries of macOS may end a forked process that uses them after its parent has imported them."""
 
 
 def main(daemon_pid: str) -> None:
@@ -27,13 +31,19 @@ def main(daemon_pid: str) -> None:
     Args:
         daemon_pid: the daemon's process number.
     """
+    sandbox.deny_inspection()
+    forking.die_with_parent(int(daemon_pid))
     connection = socket.socket(fileno=os.dup(0))
     _redirect_to_null(0)
-    worker.load(int(daemon_pid))
-    pipes = forking.serve(connection)
-    if pipes is not None:
-        requests, answers = pipes
-        answer_requests(os.fdopen(requests, "rb"), os.fdopen(answers, "wb"))
+    if _FORKS_SAFELY:
+        worker.load()
+    pipes = forking.serve(connection, worker.prepare)
+    if pipes is None:
+        return
+    if not _FORKS_SAFELY:
+        worker.load()
+    requests, answers = pipes
+    answer_requests(os.fdopen(requests, "rb"), os.fdopen(answers, "wb"))
 
 
 def answer_requests(requests: IO[bytes], answers: IO[bytes]) -> None:

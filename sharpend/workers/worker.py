@@ -2,7 +2,8 @@
 
 Untrusted files are decoded here and nowhere else, so this process is confined before its first
 task: see `sharpend.workers.sandbox` and `sharpend.workers.limits`. The pool's process imports this
-module and stays free of torch: the pipeline is imported only by `load`, inside the worker.
+module and stays free of torch: the pipeline is imported only by `load`, in the fork
+server.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ from sharpend.errors import Reason, TransientError, UnavailableError
 from sharpend.model.installed import version_of
 from sharpend.model.trial import TORCH
 from sharpend.workers import sandbox
-from sharpend.workers.forking import die_with_parent
 from sharpend.workers.limits import ResourceLimits
 from sharpend.workers.loading import HealthyRatio, LoadedModel
 
@@ -52,20 +52,24 @@ _limits: Any = None
 _confined_by: tuple[str, ...] = ()
 
 
-def load(pid: int) -> None:
-    """Tie the fork server to the daemon's life, and import what all its workers need.
+def load() -> None:
+    """Import the pipeline, which needs no options.
 
-    The garbage collector rests meanwhile, and leaves alone later what was made: it would look
+    The garbage collector is off meanwhile, and leaves alone later what was made: it would look
     through a million objects of modules again and again, for a fifth of the time of the import.
-    In workers it would copy the memory that they share.
+    In forked workers it would copy the memory that they share.
     """
-    die_with_parent(pid)
     gc.disable()
     with _without_compilers():
-        runtimes = _imported()[-1]
-    runtimes.preload_openvino()
+        _imported()
     gc.freeze()
     gc.enable()
+
+
+def prepare() -> None:
+    """Import what only workers need that may run models by OpenVINO."""
+    *_, runtimes = _imported()
+    runtimes.preload_openvino()
 
 
 def start(options: WorkerOptions) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 
 from sharpend import __version__
-from sharpend.attempt import Failed, Failure
+from sharpend.attempt import Failed, Failure, Lost
 from sharpend.errors import UnavailableError
 from sharpend.files import beneath
 from sharpend.files.atomic import WRITE_NEW_FILE, fsync_directory
@@ -36,7 +36,7 @@ from sharpend.workers.pool import Pool
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sharpend.attempt import WorkerResult
+    from sharpend.attempt import AttemptResult
     from sharpend.task import Task
     from sharpend.workers.cluster.bodies import ActorAnswer
     from sharpend.workers.cluster.requests import Root
@@ -100,13 +100,15 @@ class WorkerActor:
         if wrong := _other_root(request.roots):
             return NodeUnfit(wrong)
         outcome = self._outcome(self._pool, task)
+        if isinstance(outcome, Lost):
+            return NodeUnfit(outcome.cause)
         if isinstance(outcome, Failed) and not outcome.stage:  # no process could be started here
             return NodeUnfit(outcome.message)
         if isinstance(outcome, Failed) and outcome.failure in _BLAMES_ROOT:
             wrong = _other_root(request.roots)  # it may have been unmounted meanwhile
         return NodeUnfit(wrong) if wrong else outcome
 
-    def _outcome(self, pool: Pool, task: Task) -> WorkerResult:
+    def _outcome(self, pool: Pool, task: Task) -> AttemptResult:
         self._waiting.clear()
         pool.submit(task, time.monotonic())
         while True:
