@@ -135,6 +135,7 @@ def test_every_call_of_the_list_is_refused() -> None:
     assert {goes["call 435"], goes["call 437"]} == {ENOSYS}
 
 
+@confines
 def test_a_worker_cannot_outlive_its_parent() -> None:
     """It may not take back that the kernel ends it with the fork server."""
     code = (

@@ -7,13 +7,17 @@ term are about 1e-3 for MSE, 2e-2 for L1 and FFT, 5e-2 to 2e-1 for 1 - SSIM, -3.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
 from sharpend.model.ssim import compute_ssim
+from trainer.training.edge_losses import noise, slopes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
 
@@ -40,6 +44,10 @@ class LossWeights:
     """Mean absolute difference of Fourier coefficients (MIMO-UNet, arXiv:2108.05054, eq. 9)."""
     target_charbonnier: float = 0.0
     """Smooth L1 to the original (Charbonnier 1994; LapSRN, arXiv:1704.03915, eq. 4)."""
+    target_slope: float = 0.0
+    """Quantile loss of the slopes of strong edges that the input lacks (`edge_losses.slopes`)."""
+    target_noise: float = 0.0
+    """Relative excess of the energy of gradients in calm parts (`edge_losses.noise`)."""
     teacher_l1: float = 0.0
     """Mean absolute difference to the teacher's image."""
     teacher_charbonnier: float = 0.0
@@ -59,7 +67,12 @@ class LossWeights:
 
 
 def training_loss(
-    output: Tensor, target: Tensor, taught: Tensor | None, weights: LossWeights
+    output: Tensor,
+    target: Tensor,
+    taught: Tensor | None,
+    weights: LossWeights,
+    *,
+    given: Tensor | None = None,
 ) -> Tensor:
     """The weighted sum of the terms, a scalar.
 
@@ -68,20 +81,24 @@ def training_loss(
         target: the originals, same shape.
         taught: the teacher's images, same shape; needed by the teacher terms.
         weights: of the terms.
+        given: the network's inputs, same shape; needed by `target_slope`.
 
     Raises:
-        ValueError: a teacher term is weighted but there are no labels.
+        ValueError: a teacher term is weighted but there are no labels, or `target_slope` but no
+            inputs.
     """
     if weights.needs_teacher and taught is None:
         raise ValueError("a teacher term has a weight, but the examples have no labels")
     output = output.float()
-    terms = [
+    terms: list[tuple[float, Callable[[Tensor, Tensor], Tensor], Tensor | None]] = [
         (weights.target_l1, absolute, target),
         (weights.target_mse, squared, target),
         (weights.target_ssim, structural, target),
         (weights.target_log_mse, log_squared, target),
         (weights.target_fft, spectral, target),
         (weights.target_charbonnier, charbonnier, target),
+        (weights.target_slope, partial(slopes, given=given), target),
+        (weights.target_noise, noise, target),
         (weights.teacher_l1, absolute, taught),
         (weights.teacher_charbonnier, charbonnier, taught),
         (weights.teacher_mse, squared, taught),
