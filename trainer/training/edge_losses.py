@@ -68,10 +68,10 @@ def slopes(output: Tensor, original: Tensor, given: Tensor | None) -> Tensor:
     if given is None:
         raise ValueError("target_slope has a weight, but there are no inputs to compare with")
     edges = Edges(original)
-    lack = (edges.steepness - edges.slopes_of(given)).clamp(min=0)
+    lack = (edges.steepness - edges.slopes_of(given)).clamp(min=0) * edges.strong
     flatter = edges.steepness - edges.slopes_of(output)
     error = torch.maximum(QUANTILE * flatter, (QUANTILE - 1) * flatter)
-    return _relative((error * lack).sum((1, 2)), edges.steepness.square())
+    return _relative((error * lack).sum((1, 2)), edges.steepness.square() * edges.strong)
 
 
 def noise(output: Tensor, original: Tensor) -> Tensor:
