@@ -101,7 +101,6 @@ IMPORTERS = {
         "sharpend.benchmark.peer",
         "sharpend.benchmark.plain",
         "sharpend.imaging",
-        "trainer.degradations.cutout",
         "trainer.degradations.drawing",
         "trainer.degradations.lights",
     },
@@ -169,8 +168,8 @@ IMPORTERS = {
 """Who imports what others must not: a replacement touches one file."""
 
 LAYERS_OF_TRAINER = """
-degradations  mixture blur camera cutout drawing lights reduction photo photo_mixtures registry
-training  edge_losses losses recipe record progress signals distributed split dataset batches
+degradations  mixture blur camera drawing lights reduction photo photo_mixtures registry
+training  losses recipe record progress signals distributed split dataset batches
 training  image_checks architectures checkpoint origin teacher models labels parts windows pool
 training  crops step learner precision loop
 evaluation  bench speed scores sets unsharp lineup partial measurements tables

@@ -12,26 +12,21 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from scipy import ndimage
 from skimage import data
 
 import trainer
 from sharpend.imaging.filters import degrade
-from sharpend.imaging.picture import Frame
-from sharpend.imaging.transparency import fill
 from sharpend.model.measuring import measure
 from sharpend.model.networks import StudentNet
 from sharpend.model.weights import REDUCTION, Card, Weights
 from tests.conftest import psnr
 from trainer.degradations import blur, camera, lights, photo, photo_mixtures, reduction
-from trainer.degradations.cutout import cut_out
 from trainer.degradations.drawing import drawing
 from trainer.degradations.mixture import Degradation, Degraded, residual_target
 from trainer.degradations.registry import DEGRADATIONS
 from trainer.publishing.model_card import model_card
 from trainer.publishing.weights_card import kinds_for
-from trainer.training import windows
 from trainer.training.recipe import parsed
 from trainer.training.record import Record
 
@@ -267,40 +262,6 @@ def test_blurred_lights_are_to_be_restored() -> None:
     assert {one.kind for one in optical} == {"gaussian", "defocus", "motion"}
     softer = [measure(one.input).sharpness < measure(one.target).sharpness for one in optical]
     assert np.mean(softer) > 0.9
-
-
-def test_what_alpha_hides_is_filled_and_stays() -> None:
-    """Hidden places are what the daemon makes of them; what is visible is to be sharpened."""
-    sharp, soft = part(), blur.gaussian(part(), 1.0)
-    made = [cut_out(Degraded("gaussian", soft, sharp), chance(seed)) for seed in range(20)]
-    cut = [one for one in made if one.visible is not None]
-    assert len(cut) > len(made) / 2
-    for one in cut:
-        visible = one.visible
-        assert visible is not None
-        assert np.array_equal(one.input[~visible], one.target[~visible])
-        alpha = visible.astype(np.uint8) * np.uint8(255)
-        assert np.array_equal(fill(Frame(one.input, alpha)).pixels, one.input)
-        wanted = one.target.astype(int) - one.input
-        missing = (sharp.astype(int) - soft)[visible]
-        assert abs(wanted[visible] - missing).mean() < 1  # but for what is clipped
-
-
-def test_cues_of_a_cut_out_are_of_what_is_visible(tmp_path: Path) -> None:
-    """A pool measures its windows as the daemon measures a cut-out."""
-    Image.fromarray(photograph()).save(tmp_path / "a.png")
-    every = replace(photo_mixtures.PHOTO_CUT_OUTS.mixture, cut_outs=1.0)  # type: ignore[type-var]
-    shape = (6, 64, 64, 3)
-    for layer in windows.LAYERS:
-        windows.layer_of(tmp_path, layer, shape, "w+").flush()
-    with pytest.MonkeyPatch.context() as patch:
-        registered = replace(photo_mixtures.PHOTO_CUT_OUTS, mixture=every)
-        patch.setitem(cast("dict[str, Degradation]", DEGRADATIONS), "every", registered)
-        side = windows.Side(tmp_path, shape, "every", (0, 0), (tmp_path / "a.png",), ())
-        measured = [numbers for _, numbers in side.fill(range(6))]
-    pixels = windows.layer_of(tmp_path, "input", shape, "r")
-    whole = [measure(np.array(one)).tensor()[0].numpy() for one in pixels]
-    assert any(not np.array_equal(*pair) for pair in zip(measured, whole, strict=True))
 
 
 def test_the_ablation_draws_no_sharpened_image() -> None:

@@ -50,8 +50,6 @@ class Degraded:
     """Kind of softness, as the mixture names it."""
     input: Pixels
     target: Pixels
-    visible: NDArray[np.bool_] | None = None
-    """H x W, False where alpha hides it; None where nothing is hidden."""
 
 
 def chance(generator: np.random.Generator, share: float) -> bool:

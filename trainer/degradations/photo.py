@@ -13,7 +13,6 @@ import numpy as np
 
 from sharpend.imaging.filters import KERNELS
 from trainer.degradations import blur, camera, lights
-from trainer.degradations.cutout import cut_out
 from trainer.degradations.drawing import drawing
 from trainer.degradations.mixture import UNTOUCHED, Degraded, chance, residual_target
 from trainer.degradations.reduction import get_transform
@@ -58,7 +57,6 @@ class PhotoMixture:
         camera_sharpens: share of these that the camera sharpens.
         blooming: share of images with slight or no blur that are dark, with bright lights that were
             blurred before they were clipped; most go through every step of a camera.
-        cut_outs: share of all images of which alpha hides a part.
     """
 
     shares: tuple[float, ...] = SHARES
@@ -72,7 +70,6 @@ class PhotoMixture:
     in_camera: float = 0.0
     camera_sharpens: float = 0.7
     blooming: float = 0.0
-    cut_outs: float = 0.0
 
     def __call__(
         self, pixels: Pixels, generator: np.random.Generator, sharpen: Sharpen | None = None
@@ -85,15 +82,6 @@ class PhotoMixture:
             sharpen: a model that makes the kind "second-pass"; without one, that share is
                 "sharpened".
         """
-        example = self._degraded(pixels, generator, sharpen)
-        if self.cut_outs and chance(generator, self.cut_outs):
-            return cut_out(example, generator)
-        return example
-
-    def _degraded(
-        self, pixels: Pixels, generator: np.random.Generator, sharpen: Sharpen | None
-    ) -> Degraded:
-        """Degrade an original; see `__call__`."""
         if self.drawn and chance(generator, self.drawn):
             pixels = drawing(pixels, generator)
         kind = KINDS[generator.choice(len(KINDS), p=self.shares)]

@@ -80,6 +80,5 @@ _blooming = replace(
     blooming=0.2,
 )
 PHOTO_BLOOMING = Degradation(_blooming, _USE, _LIMITS)
-PHOTO_CUT_OUTS = Degradation(replace(_blooming, cut_outs=0.15), _USE, _LIMITS)
 PHOTO_DRAWN_FACTORS = Degradation(PhotoMixture(exact=0), _USE, _LIMITS)
 PHOTO_UNSHARPENED = Degradation(PhotoMixture(shares=_without_sharpened()), _USE, _LIMITS)

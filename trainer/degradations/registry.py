@@ -14,7 +14,6 @@ from sharpend.model.weights import REDUCTION
 from trainer.degradations.photo_mixtures import (
     PHOTO,
     PHOTO_BLOOMING,
-    PHOTO_CUT_OUTS,
     PHOTO_DRAWN_FACTORS,
     PHOTO_IN_CAMERA,
     PHOTO_MORE_PASSES,
@@ -41,7 +40,6 @@ DEGRADATIONS: Mapping[str, Degradation] = {
     "photo-in-camera": PHOTO_IN_CAMERA,
     "photo-soft-camera": PHOTO_SOFT_CAMERA,
     "photo-blooming": PHOTO_BLOOMING,
-    "photo-cut-outs": PHOTO_CUT_OUTS,
     "photo-drawn-factors": PHOTO_DRAWN_FACTORS,
     "photo-unsharpened": PHOTO_UNSHARPENED,
 }
@@ -51,7 +49,7 @@ DEGRADATIONS: Mapping[str, Degradation] = {
 slight blurs and motion, and drawings, "photo-motion" more of both again, "photo-noisier" more
 noise, compression and outputs of networks, "photo-in-camera" more images that went through every
 step of a camera, "photo-soft-camera" still more of them, which the camera sharpens less often.
-"photo-blooming" has dark images with bright lights that were blurred before they were clipped,
-"photo-cut-outs" also images of which alpha hides a part. The last two lack a part of "photo", for
-the ablation: resizing by exactly 1.5, 2, 3 and 4, and images that are sharpened already.
+"photo-blooming" has dark images with bright lights that were blurred before they were clipped. The
+last two lack a part of "photo", for the ablation: resizing by exactly 1.5, 2, 3 and 4, and images
+that are sharpened already.
 """
