@@ -369,13 +369,6 @@ def test_teacher_terms_without_labels_are_refused() -> None:
         training_loss(torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 16), None, LOSS)
 
 
-def test_slopes_without_inputs_are_refused() -> None:
-    """That term asks how much steepness the input lacks."""
-    black = torch.zeros(1, 3, 16, 16)
-    with pytest.raises(ValueError, match="no inputs to compare with"):
-        training_loss(black, black, None, LossWeights(target_slope=1.0))
-
-
 def test_auto_is_measured_once_in_a_run(tmp_path: Path) -> None:
     """The first start notes what is faster and alike here; the run is one of that precision."""
     run = trained(tmp_path / "auto", planned(precision="auto"))

@@ -145,9 +145,7 @@ def validate(
     outputs = torch.cat([network(*part).clamp(0, 1) for part in parts])
     target = crops.target
     scores = {
-        "validation_loss": training_loss(
-            outputs, target, crops.taught, weights, given=crops.degraded
-        ),
+        "validation_loss": training_loss(outputs, target, crops.taught, weights),
         "psnr": psnr(outputs, target).clamp_max(MOST_DB).mean(),
         "ssim": compute_ssim(outputs, target).mean(),
     }

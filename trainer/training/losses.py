@@ -7,7 +7,6 @@ term are about 1e-3 for MSE, 2e-2 for L1 and FFT, 5e-2 to 2e-1 for 1 - SSIM, -3.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,18 +14,11 @@ import torch
 from sharpend.model.ssim import compute_ssim
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
 
 
 KNEE = 0.02
 """Transition of Charbonnier's loss from quadratic to linear: about five levels of 255."""
-QUANTILE = 0.8
-"""Of slopes: one that is too flat weighs four times as much as one that is too steep."""
-LEAST_SLOPES = 1e-4
-"""Mean squared slope of an image, of two and a half levels for a pixel, below which an error weighs
-no more."""
 LEAST_MSE = 3e-5
 """Squared difference of 45 dB, below which images count as equal in the logarithm."""
 
@@ -48,10 +40,6 @@ class LossWeights:
     """Mean absolute difference of Fourier coefficients (MIMO-UNet, arXiv:2108.05054, eq. 9)."""
     target_charbonnier: float = 0.0
     """Smooth L1 to the original (Charbonnier 1994; LapSRN, arXiv:1704.03915, eq. 4)."""
-    target_slope: float = 0.0
-    """Quantile loss of the slopes that the input lacks (Koenker and Bassett 1978, "Regression
-    Quantiles"): a loss of differences makes an edge too flat wherever the network cannot know how
-    soft the image is, as it pays for the mean of what is possible."""
     teacher_l1: float = 0.0
     """Mean absolute difference to the teacher's image."""
     teacher_charbonnier: float = 0.0
@@ -71,12 +59,7 @@ class LossWeights:
 
 
 def training_loss(
-    output: Tensor,
-    target: Tensor,
-    taught: Tensor | None,
-    weights: LossWeights,
-    *,
-    given: Tensor | None = None,
+    output: Tensor, target: Tensor, taught: Tensor | None, weights: LossWeights
 ) -> Tensor:
     """The weighted sum of the terms, a scalar.
 
@@ -85,23 +68,20 @@ def training_loss(
         target: the originals, same shape.
         taught: the teacher's images, same shape; needed by the teacher terms.
         weights: of the terms.
-        given: the network's inputs, same shape; needed by `target_slope`.
 
     Raises:
-        ValueError: a teacher term is weighted but there are no labels, or `target_slope` but no
-            inputs.
+        ValueError: a teacher term is weighted but there are no labels.
     """
     if weights.needs_teacher and taught is None:
         raise ValueError("a teacher term has a weight, but the examples have no labels")
     output = output.float()
-    terms: list[tuple[float, Callable[[Tensor, Tensor], Tensor], Tensor | None]] = [
+    terms = [
         (weights.target_l1, absolute, target),
         (weights.target_mse, squared, target),
         (weights.target_ssim, structural, target),
         (weights.target_log_mse, log_squared, target),
         (weights.target_fft, spectral, target),
         (weights.target_charbonnier, charbonnier, target),
-        (weights.target_slope, partial(slopes, given=given), target),
         (weights.teacher_l1, absolute, taught),
         (weights.teacher_charbonnier, charbonnier, taught),
         (weights.teacher_mse, squared, taught),
@@ -148,42 +128,3 @@ def spectral(output: Tensor, reference: Tensor) -> Tensor:
     with torch.autocast(output.device.type, enabled=False):
         spectrum = torch.fft.rfft2((output - reference).float(), norm="ortho")
         return torch.view_as_real(spectrum).abs().mean()
-
-
-def slopes(output: Tensor, reference: Tensor, given: Tensor | None) -> Tensor:
-    """Quantile loss of the slopes along the gradients of the reference, relative to their energy.
-
-    A pixel weighs as its slope in the reference exceeds that in the input, so images that lack
-    nothing do not count. Gradients are central differences of the mean of the channels.
-
-    Args:
-        output: the network's images, B x 3 x H x W.
-        reference: the same shape.
-        given: the network's inputs, the same shape.
-
-    Raises:
-        ValueError: there are no inputs.
-    """
-    if given is None:
-        raise ValueError("target_slope has a weight, but there are no inputs to compare with")
-    right, down = _gradients(reference)
-    steepness = (right.square() + down.square() + 1e-6).sqrt()
-
-    def slope(images: Tensor) -> Tensor:
-        """Slope of images along these gradients."""
-        to_right, to_down = _gradients(images)
-        return (to_right * right + to_down * down) / steepness
-
-    lack = (steepness - slope(given)).clamp(min=0)
-    flatter = steepness - slope(output)
-    error = torch.maximum(QUANTILE * flatter, (QUANTILE - 1) * flatter)
-    energy = steepness.square().mean((1, 2)) + LEAST_SLOPES
-    return ((error * lack).mean((1, 2)) / energy).mean()
-
-
-def _gradients(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute gradients to the right and down, B x H - 2 x W - 2 each."""
-    mean = images.mean(1)
-    right = (mean[:, 1:-1, 2:] - mean[:, 1:-1, :-2]) / 2
-    down = (mean[:, 2:, 1:-1] - mean[:, :-2, 1:-1]) / 2
-    return right, down

@@ -39,7 +39,7 @@ def gradients(
     # Without a cache of cast weights, which would outlive the step in a captured graph.
     with torch.autocast(device, torch.bfloat16, enabled=bfloat16, cache_enabled=False):
         output = network(*given)
-    loss = training_loss(output, batch.target, batch.taught, recipe.loss, given=batch.degraded)
+    loss = training_loss(output, batch.target, batch.taught, recipe.loss)
     loss.backward()  # type: ignore[no-untyped-call]
     return output.detach(), loss.detach()
 
