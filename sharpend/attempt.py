@@ -139,11 +139,14 @@ class Died:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Result of a task whose node of a cluster was lost, which is no fault of the image."""
+    """Result of a task whose worker was lost with its fork server or its node.
+
+    That is no fault of the image.
+    """
 
     job_id: int
     node: str
-    """Name of the node; empty where the whole cluster was out of reach."""
+    """Name of the node, or of this machine; empty where the whole cluster was out of reach."""
     cause: str
 
 

@@ -431,6 +431,13 @@ def test_stop_twice(harness: LocalHarness | RayHarness) -> None:
     assert harness.pool.stop() == []
 
 
+def test_the_daemon_can_see_what_its_workers_hold(local: LocalHarness) -> None:
+    """A process that denies inspection is hidden from the daemon where ProtectProc is in force."""
+    outcome = local.outcome(b"dumpable")
+    assert isinstance(outcome, Staged)
+    assert outcome.model_digest == "1"
+
+
 def test_a_server_started_ahead_forks_the_workers(light: None) -> None:  # noqa: ARG001
     """They get their options when those are known."""
     process.start_ahead()

@@ -1,4 +1,4 @@
-"""Lost attempts: a node or the whole cluster failed while an image was in progress.
+"""Lost attempts: the fork server, a node or a whole cluster failed during an image.
 
 Owns the rule that this is not counted as a failure of the image. An image whose node fails each
 time is quarantined after as many attempts as one that ends the daemon (`ledger.ledger`); before

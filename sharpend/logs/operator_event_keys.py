@@ -36,13 +36,13 @@ OPERATION: Mapping[Event, Described] = {
     ),
     Event.WORKER_LOST: Described(
         WARNING,
-        'with `engine.kind = "ray"`, a node or the cluster was lost during an image;'
-        " its attempt does not count",
+        "the fork server of the workers ended during an image, or with `engine.kind ="
+        ' "ray"` a node or the cluster was lost; the attempt does not count',
         {
             "folder": "text: name of the folder",
             "path": "text: path of the image below the input folder",
-            "node": "text: name of the node; empty where the whole cluster was unreachable, or the"
-            " node does not see the folders",
+            "node": "text: name of the node, or of this machine; empty where the whole cluster was"
+            " unreachable, or the node does not see the folders",
             "cause": "text: what happened, in words",
         },
     ),
