@@ -398,7 +398,7 @@ def test_an_image_that_takes_its_node_down_each_time_is_quarantined(shop: Shop) 
         shop.settle()
     (refused,) = shop.log.of(Event.IMAGE_QUARANTINED)
     assert refused["error_code"] is Reason.WORKER_DIED
-    assert "its node was lost 13 times" in refused["message"]
+    assert "its worker was lost 13 times" in refused["message"]
 
 
 def test_a_lost_cluster_counts_for_nothing(shop: Shop) -> None:

@@ -23,7 +23,7 @@ from sharpend.attempt import Died, Failed, Failure, Lost, Staged
 from sharpend.errors import Reason, TransientError, UnavailableError
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.task import Options, Task
-from sharpend.workers import answers, process, sandbox, worker
+from sharpend.workers import answers, forkserver, process, sandbox, worker
 from sharpend.workers.limits import OPEN_FILES
 from sharpend.workers.loading import WorkerOptions
 from sharpend.workers.pool import Pool
@@ -474,6 +474,41 @@ def test_a_server_that_was_killed_costs_no_image_an_attempt(local: LocalHarness)
     assert server not in servers()
 
 
+def test_a_crash_is_no_loss_where_its_server_ends_before_it_is_told(light: None) -> None:  # noqa: ARG001
+    """Two images crash their workers, and a third one starts another server in between."""
+    harness = LocalHarness(count=2)
+    ended: list[AttemptResult] = []
+    for job in (1, 2):
+        harness.submit(b"SIGSEGV", job)
+    processes = [slot.process for slot in harness.pool._slots]
+    until(lambda: all(one is not None and one.has_ended for one in processes), PATIENCE_S)
+
+    def are_told() -> bool:
+        for outcome in harness.pool.finished(0.0):
+            ended.append(outcome)
+            if len(ended) == 1:
+                harness.submit(b"well", 3)
+        return len(ended) == 3
+
+    until(are_told, PATIENCE_S)
+    assert ended[:2] == [Died(1, "SIGSEGV"), Died(2, "SIGSEGV")]
+    harness.pool.stop()
+
+
+def test_a_server_that_hangs_is_replaced(
+    local: LocalHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that ends no worker when it is asked to does not get the next one."""
+    monkeypatch.setattr(forkserver, "_KILLS_WITHIN_S", 0.0)
+    begin(local, b"hang")
+    (server,) = servers()
+    server.suspend()
+    (died,) = local.pool.finished(LATER_S)
+    assert died == Died(1, "timed out after 600 s", "workers.job_timeout_s")
+    assert local.worker()
+    assert server not in servers()
+
+
 def test_a_crash_is_followed_by_another_server(light: None) -> None:  # noqa: ARG001
     """A file cannot find out places in memory, crash by crash; other workers go on meanwhile."""
     harness = LocalHarness(count=2)
@@ -495,7 +530,7 @@ def test_a_crash_is_followed_by_another_server(light: None) -> None:  # noqa: AR
 
 
 def test_an_old_server_ends_with_its_last_worker(local: LocalHarness) -> None:
-    """At the next start of a worker."""
+    """Ended at the next start of a worker, as nothing of it works any longer."""
     local.worker()
     (first,) = servers()
     assert local.outcome(b"SIGABRT") == Died(1, "SIGABRT")
@@ -507,7 +542,7 @@ def test_an_old_server_ends_with_its_last_worker(local: LocalHarness) -> None:
 def test_a_server_without_its_imports_says_why(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Its own exit status and its error, not the kill of what is left of it."""
+    """Exit status and error of its own, not the kill of what is left of it."""
     monkeypatch.setattr(process, "PROGRAM", "tests.no_such_program")
     harness = LocalHarness()
     for _ in range(2):
@@ -531,7 +566,7 @@ def test_a_pool_stops_while_its_server_imports(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_workers_hold_no_pipe_of_each_other(light: None) -> None:  # noqa: ARG001
-    """Each has its own two alone, also those that are forked later."""
+    """Two of its own for each worker, also for those that are forked later."""
     harness = LocalHarness(count=3)
     for number in range(3):
         harness.submit(b"well", number)

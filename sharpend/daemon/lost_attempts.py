@@ -28,7 +28,7 @@ def requeue(
     """Return a job to the queue without counting the attempt.
 
     Returns:
-        The reason to quarantine it, where its node was lost too often; else None.
+        The reason to quarantine it, where its worker was lost too often; else None.
     """
     discard(task)
     log.warning(
@@ -44,5 +44,5 @@ def requeue(
     if ledger.lose(job):
         return None
     times = job.orphans + 1
-    message = f"its node was lost {times} times while it was processed: {lost.cause}"
+    message = f"its worker was lost {times} times while it was processed: {lost.cause}"
     return QuarantineReason(Reason.WORKER_DIED, message)

@@ -121,10 +121,10 @@ class Ledger(Registration, OperatorState, LedgerReader):
         self._move(job, State.PENDING, sql.RELEASE)
 
     def lose(self, job: Job) -> bool:
-        """Return a job to pending after its node was lost; counts as an orphan, not as an attempt.
+        """Return a job to pending after its worker was lost; an orphan, no attempt.
 
         Returns:
-            False if nodes or daemons were lost too often during attempts at it: quarantine it.
+            False if workers or daemons were lost too often during attempts at it: quarantine it.
         """
         self._move(job, State.PENDING, sql.LOSE)
         return job.orphans + 1 <= GIVE_UP_AFTER_ORPHANS

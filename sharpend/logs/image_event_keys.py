@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 FOLDER = {"folder": "text: name of the folder"}
 _IMAGE = {**FOLDER, "path": "text: the input, below the input folder"}
-_NODE = {"node": "text: node of a Ray cluster that worked on it; absent for local workers"}
+_NODE = {
+    "node": "text: node of a Ray cluster that worked on it; absent for local"
+    " workers, unless one was lost"
+}
 _ATTEMPTS = {"attempts": "integer: attempts at this image so far", **_NODE}
 _SECONDS = {"seconds": "number, seconds: from the assignment to a worker to the end"}
 ERROR_KEYS = {

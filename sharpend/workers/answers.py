@@ -33,7 +33,7 @@ def not_started(task: Task, cause: str) -> Failed:
 
 
 def lost(task: Task, cause: str) -> Lost:
-    """Result of a task whose worker ended with the fork server, which no image can end."""
+    """Result of a task whose worker ended with the fork server, so the image is not blamed."""
     return Lost(task.job_id, platform.node(), f"the fork server ended: {cause}")
 
 

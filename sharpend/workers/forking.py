@@ -15,8 +15,6 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from sharpend.workers import sandbox
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -38,12 +36,13 @@ def die_with_parent(pid: int) -> None:
             os._exit(1)
 
 
-def serve(connection: socket.socket, prepare: Callable[[], None]) -> tuple[int, int] | None:
+def serve(connection: socket.socket, prepare: Callable[[], None] | None) -> tuple[int, int] | None:
     """Fork a worker for each request of the daemon.
 
     Args:
         connection: the server's end of the socket pair.
-        prepare: imports what only some workers need; called before each of them is forked.
+        prepare: imports what only some workers need; called before each of them is forked. None if
+            workers import themselves.
 
     Returns:
         In each worker, the descriptors of its requests and answers; in the server None, when the
@@ -59,7 +58,7 @@ class _Server:
         _numbers: the daemon's numbers of workers that were not waited for, by process number.
     """
 
-    def __init__(self, connection: socket.socket, prepare: Callable[[], None]) -> None:
+    def __init__(self, connection: socket.socket, prepare: Callable[[], None] | None) -> None:
         self._connection, self._prepare = connection, prepare
         self._numbers: dict[int, int] = {}
         self._ended, self._ends = socket.socketpair()
@@ -81,17 +80,18 @@ class _Server:
                 continue
             body, pipes, _, _ = socket.recv_fds(self._connection, RECORD.size, 2)
             if len(body) < RECORD.size:
+                self._kill(*self._numbers.values())
                 return None
             what, number, needs_more = RECORD.unpack(body)
             if what == KILL:
                 self._kill(number)
                 continue
-            if needs_more:
+            if needs_more and self._prepare is not None:
                 self._prepare()
-            if self._is_worker(number, pipes):
+            if self._fork(number, pipes):
                 return pipes[0], pipes[1]
 
-    def _is_worker(self, number: int, pipes: list[int]) -> bool:
+    def _fork(self, number: int, pipes: list[int]) -> bool:
         """Fork; True in the worker. Where the system refuses, the daemon gets an exit status."""
         server_pid = os.getpid()
         try:
@@ -112,7 +112,6 @@ class _Server:
 
     def _become_worker(self, server_pid: int, pipes: list[int]) -> None:
         die_with_parent(server_pid)
-        sandbox.allow_inspection()
         os.setsid()
         for pipe in pipes:  # a program that a driver starts would keep them open
             os.set_inheritable(pipe, False)
@@ -121,9 +120,9 @@ class _Server:
         for one in (self._connection, self._ended, self._ends):
             one.close()
 
-    def _kill(self, number: int) -> None:
-        for pid, one in self._numbers.items():
-            if one == number:
+    def _kill(self, *numbers: int) -> None:
+        for pid, number in self._numbers.items():
+            if number in numbers:
                 os.kill(pid, signal.SIGKILL)
 
     def _report(self) -> None:

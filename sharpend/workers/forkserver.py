@@ -17,6 +17,7 @@ which may be an input folder, and hands down all environment variables.
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import signal
 import socket
@@ -40,9 +41,13 @@ is not there after a fork."""
 _BUFFER_BYTES = 4096
 _ENDS_WITHIN_S = 1.0
 """A process that ends closes its socket some milliseconds before its exit code can be read."""
-_CRASHES = {-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL, -signal.SIGABRT}
-"""Exit codes of a worker after which its server forks no further one. All workers of a server have
-the same places in memory, and a hostile file must not find them out crash by crash."""
+_NO_CRASHES = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGXCPU}
+"""Ends by a signal that says nothing of the worker's memory. After any other one its server forks
+no further worker: all of a server have the same addresses, and a hostile file must not find them
+out crash by crash."""
+_SENDS_WITHIN_S = 1.0
+_KILLS_WITHIN_S = 10.0
+"""A server that has not ended a worker by then hangs, and is replaced."""
 
 
 @dataclass(slots=True)
@@ -53,6 +58,10 @@ class Worker:
     pid: int | None = None
     exit_code: int | None = None
     """None while it runs; minus the signal's number after one."""
+    lost_server: bool = False
+    """True if it ended because its server did."""
+    kill_by_s: float = math.inf
+    """Time by which its end must have been reported (monotonic)."""
 
 
 class ForkServer:
@@ -67,6 +76,7 @@ class ForkServer:
 
     def __init__(self, program: str) -> None:
         self._socket, theirs = socket.socketpair()
+        self._socket.settimeout(_SENDS_WITHIN_S)
         with theirs:
             try:
                 self._process = _started(program, theirs)
@@ -81,8 +91,12 @@ class ForkServer:
 
     @property
     def may_fork(self) -> bool:
-        """True if the server lives, and no worker of it has crashed."""
-        return not self.has_ended and not self._has_crashed
+        """True if the server lives and answers, and no worker of it has crashed."""
+        if self.has_ended:
+            return False
+        if any(time.monotonic() > worker.kill_by_s for worker in self._workers.values()):
+            self.end()
+        return not self._has_ended and not self._has_crashed
 
     @property
     def has_workers(self) -> bool:
@@ -103,18 +117,25 @@ class ForkServer:
             requests: descriptor of the pipe that it reads; closed by the caller.
             answers: descriptor of the pipe that it writes; likewise.
             prepared: the server imports first what only some workers need.
+
+        Raises:
+            OSError: the system has no room for the descriptors, or the server does not read.
         """
         number = next(self._numbers)
         worker = self._workers[number] = Worker(number)
         record = RECORD.pack(FORK, number, prepared)
         try:
             socket.send_fds(self._socket, [record], [requests, answers])
-        except OSError:  # the server has just ended, and this worker with it
+        except ConnectionError:  # the server has just ended, and this worker with it
             self._all_ended()
+        except OSError:
+            del self._workers[number]
+            raise
         return worker
 
     def kill(self, worker: Worker) -> None:
         """Kill a worker that has not ended, even if it is stopped."""
+        worker.kill_by_s = time.monotonic() + _KILLS_WITHIN_S
         with suppress(OSError):  # without the server it ends anyway
             self._socket.sendall(RECORD.pack(KILL, worker.number, 0))
 
@@ -132,9 +153,11 @@ class ForkServer:
         return worker.exit_code
 
     def end(self) -> None:
-        """End the server, and the workers with it."""
-        self._process.kill()
-        self._all_ended()
+        """End the server, which kills its workers first."""
+        if not self._workers:
+            self._process.kill()  # it may be importing
+        if not self._has_ended:
+            self._all_ended()
 
     def _look(self, timeout_s: float) -> None:
         """Read what the server has reported; wait for this long if it is nothing."""
@@ -148,7 +171,7 @@ class ForkServer:
         except ConnectionError:
             received = b""
         finally:
-            self._socket.settimeout(None)
+            self._socket.settimeout(_SENDS_WITHIN_S)
         if not received:
             self._all_ended()
             return
@@ -163,7 +186,7 @@ class ForkServer:
             self._workers[number].pid = value
         else:
             self._workers.pop(number).exit_code = value
-            self._has_crashed |= value in _CRASHES
+            self._has_crashed |= value < 0 and value not in _NO_CRASHES
 
     def _all_ended(self) -> None:
         """Give every worker the exit code of the server, with which it ended."""
@@ -175,7 +198,7 @@ class ForkServer:
             except subprocess.TimeoutExpired:
                 self._process.kill()
         for worker in self._workers.values():
-            worker.exit_code = self._process.returncode
+            worker.exit_code, worker.lost_server = self._process.returncode, True
         self._workers.clear()
 
 

@@ -125,7 +125,7 @@ class WorkerProcess:
     @property
     def lost_server(self) -> bool:
         """True if it ended because its server did."""
-        return self._server.has_ended
+        return self._worker.lost_server
 
     def held_bytes(self) -> int:
         """Resident memory; 0 if it has ended, or the system does not report it."""
@@ -210,8 +210,17 @@ def _forked(server: ForkServer, options: WorkerOptions) -> tuple[Worker, IO[byte
         os.close(to_worker)
         raise
     try:
-        worker = server.fork(requests, answers, prepared=options.runtime != TORCH)
+        worker = server.fork(requests, answers, prepared=_may_use_openvino(options))
+    except OSError:
+        os.close(to_worker)
+        os.close(from_worker)
+        raise
     finally:
         os.close(requests)
         os.close(answers)
     return worker, os.fdopen(to_worker, "wb"), os.fdopen(from_worker, "rb")
+
+
+def _may_use_openvino(options: WorkerOptions) -> bool:
+    on_cpu = options.device == "cpu" or not machine.may_have_gpu()
+    return on_cpu and options.runtime != TORCH

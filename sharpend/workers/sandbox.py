@@ -138,10 +138,10 @@ def deny_inspection() -> None:
 
 
 def allow_inspection() -> None:
-    """Take `deny_inspection` back in a forked process.
+    """Take `deny_inspection` back in a forked process that is confined.
 
     The unit hides such processes from the daemon (ProtectProc=invisible), which reads how much
-    memory a worker holds.
+    memory a worker holds. A worker that is not confined yet must not be changed by another one.
     """
     _set_dumpable(1)
 

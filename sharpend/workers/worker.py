@@ -59,17 +59,26 @@ def load() -> None:
     through a million objects of modules again and again, for a fifth of the time of the import.
     In forked workers it would copy the memory that they share.
     """
-    gc.disable()
-    with _without_compilers():
+    with _uncollected(), _without_compilers():
         _imported()
-    gc.freeze()
-    gc.enable()
 
 
 def prepare() -> None:
     """Import what only workers need that may run models by OpenVINO."""
-    *_, runtimes = _imported()
-    runtimes.preload_openvino()
+    with _uncollected():
+        *_, runtimes = _imported()
+        runtimes.preload_openvino()
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Turn the garbage collector off, and let it leave alone what is made meanwhile."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def start(options: WorkerOptions) -> None:
