@@ -211,7 +211,7 @@ def running(
             os.killpg(daemon.process.pid, signal.SIGKILL)
         daemon.wait()
     said = "".join(daemon.text)
-    assert said == ""
+    assert said == "", said
     assert daemon.undescribed == []
 
 

@@ -553,6 +553,19 @@ def test_a_server_without_its_imports_says_why(
     assert "No module named 'tests.no_such_program'" in capfd.readouterr().err
 
 
+def test_a_server_ends_in_silence_with_its_daemon(
+    local: LocalHarness, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A daemon that is killed with reports unread resets the socket, which is no error."""
+    pid = local.worker()
+    (server,) = servers()
+    os.kill(pid, signal.SIGKILL)
+    assert gone(pid)
+    local.pool._launcher._servers[-1]._socket.close()
+    assert gone(server.pid)
+    assert capfd.readouterr().err == ""
+
+
 def test_a_pool_stops_while_its_server_imports(monkeypatch: pytest.MonkeyPatch) -> None:
     """No request is waited for that is behind the import."""
     monkeypatch.setattr(process, "PROGRAM", "tests.slow_start")

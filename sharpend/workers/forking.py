@@ -78,7 +78,7 @@ class _Server:
                 self._report()
             if self._connection.fileno() not in descriptors:
                 continue
-            body, pipes, _, _ = socket.recv_fds(self._connection, RECORD.size, 2)
+            body, pipes = self._request()
             if len(body) < RECORD.size:
                 self._kill(*self._numbers.values())
                 return None
@@ -90,6 +90,14 @@ class _Server:
                 self._prepare()
             if self._fork(number, pipes):
                 return pipes[0], pipes[1]
+
+    def _request(self) -> tuple[bytes, list[int]]:
+        """Receive a request with its pipes; nothing if the daemon is gone."""
+        try:
+            body, pipes, _, _ = socket.recv_fds(self._connection, RECORD.size, 2)
+        except ConnectionError:  # it ended before it had read all reports
+            return b"", []
+        return body, pipes
 
     def _fork(self, number: int, pipes: list[int]) -> bool:
         """Fork; True in the worker. Where the system refuses, the daemon gets an exit status."""
