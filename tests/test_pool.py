@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import signal
@@ -23,7 +24,7 @@ from sharpend.attempt import Died, Failed, Failure, Lost, Staged
 from sharpend.errors import Reason, TransientError, UnavailableError
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.task import Options, Task
-from sharpend.workers import answers, forkserver, process, sandbox, worker
+from sharpend.workers import answers, forking, forkserver, process, sandbox, worker
 from sharpend.workers.limits import OPEN_FILES
 from sharpend.workers.loading import WorkerOptions
 from sharpend.workers.pool import Pool
@@ -507,6 +508,33 @@ def test_a_server_that_hangs_is_replaced(
     assert died == Died(1, "timed out after 600 s", "workers.job_timeout_s")
     assert local.worker()
     assert server not in servers()
+
+
+def test_a_worker_that_waits_for_a_disk_costs_no_other_one(
+    light: None,  # noqa: ARG001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that was killed and does not end is no sign of a server that hangs."""
+    monkeypatch.setattr(forkserver, "_KILLS_WITHIN_S", 5.0)
+    harness = LocalHarness(count=2)
+    harness.submit(b"hang", 1)
+    until_begun(harness)
+    (server,) = servers()
+    fork_server = harness.pool._launcher._servers[-1]
+    harness.submit(b"well", 2)
+    (staged,) = harness.outcomes()
+    assert isinstance(staged, Staged)
+    waiting = harness.pool._slots[1].process
+    assert waiting is not None
+    take = fork_server._take
+    monkeypatch.setattr(  # its end is not reported, as that of one in an uninterruptible sleep
+        fork_server, "_take", lambda what, *rest: what == forking.ENDED or take(what, *rest)
+    )
+    waiting.kill()
+    until(lambda: fork_server.may_fork and waiting._worker.kill_by_s == math.inf, PATIENCE_S)
+    assert fork_server.may_fork
+    assert servers() == [server]
+    harness.pool.stop()
 
 
 def test_a_crash_is_followed_by_another_server(light: None) -> None:  # noqa: ARG001

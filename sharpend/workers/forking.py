@@ -22,8 +22,9 @@ RECORD = struct.Struct("=cIq")
 """One record: request or report, number of a worker, value."""
 FORK, KILL = b"F", b"K"
 """Requests of the daemon; the value of FORK is 1 for a worker that needs more imports."""
-STARTED, ENDED = b"S", b"E"
-"""Reports of the server; the values are a process number and an exit code."""
+STARTED, KILLED, ENDED = b"S", b"K", b"E"
+"""Reports of the server; the value of STARTED is a process number, that of ENDED an exit code. A
+process that waits for a disk ends later than it is killed."""
 _BUFFER_BYTES = 4096
 _PR_SET_PDEATHSIG = 1
 
@@ -85,6 +86,7 @@ class _Server:
             what, number, needs_more = RECORD.unpack(body)
             if what == KILL:
                 self._kill(number)
+                self._send(KILLED, number, 0)
                 continue
             if needs_more and self._prepare is not None:
                 self._prepare()

@@ -27,7 +27,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 
-from sharpend.workers.forking import FORK, KILL, RECORD, STARTED
+from sharpend.workers.forking import FORK, KILL, KILLED, RECORD, STARTED
 
 _LAUNCH = (
     "import sys; module, sys.path[:] = sys.argv[1], sys.argv[3:]; "
@@ -47,7 +47,7 @@ no further worker: all of a server have the same addresses, and a hostile file m
 out crash by crash."""
 _SENDS_WITHIN_S = 1.0
 _KILLS_WITHIN_S = 10.0
-"""A server that has not ended a worker by then hangs, and is replaced."""
+"""A server that has not killed a worker by then hangs, and is replaced."""
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class Worker:
     lost_server: bool = False
     """True if it ended because its server did."""
     kill_by_s: float = math.inf
-    """Time by which its end must have been reported (monotonic)."""
+    """Time by which it must have been killed (monotonic)."""
 
 
 class ForkServer:
@@ -184,6 +184,9 @@ class ForkServer:
     def _take(self, what: bytes, number: int, value: int) -> None:
         if what == STARTED:
             self._workers[number].pid = value
+        elif what == KILLED:
+            if number in self._workers:
+                self._workers[number].kill_by_s = math.inf
         else:
             self._workers.pop(number).exit_code = value
             self._has_crashed |= value < 0 and value not in _NO_CRASHES
