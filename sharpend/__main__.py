@@ -13,12 +13,12 @@ def main() -> int:
     if sys.argv[1:2] != ["once"]:
         return int(importlib.import_module("sharpend.cli").main())
     importlib.import_module("sharpend.commands.stdout").open_closed()  # before pipes are
-    process = importlib.import_module("sharpend.workers.process")
-    process.start_ahead()
+    ahead = importlib.import_module("sharpend.workers.ahead")
+    ahead.start()
     try:
         return int(importlib.import_module("sharpend.cli").main())
     finally:
-        process.end_ahead()
+        ahead.end()
 
 
 if __name__ == "__main__":

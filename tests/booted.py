@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil  # type: ignore[import-untyped]
 
-from sharpend.workers.process import PROGRAM
+from sharpend.workers.ahead import PROGRAM
 from tests.daemons import WITHIN_S, Heard, until
 
 if TYPE_CHECKING:

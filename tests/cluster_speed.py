@@ -25,7 +25,7 @@ from sharpend.benchmark.batches import running_in
 from sharpend.benchmark.images import HD_PX, fill
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.task import Options, Task
-from sharpend.workers import process
+from sharpend.workers import ahead
 from sharpend.workers.cluster.notices import Cluster
 from sharpend.workers.cluster.raypool import RayPool
 from sharpend.workers.loading import WorkerOptions
@@ -69,7 +69,7 @@ class Trips:
 
 def light() -> AbstractContextManager[object]:
     """Workers that do nothing, for the length of a block."""
-    return patch.object(process, "PROGRAM", "tests.lightwork")
+    return patch.object(ahead, "PROGRAM", "tests.lightwork")
 
 
 def trips(ray: RayCluster, count: int) -> dict[str, list[float]]:

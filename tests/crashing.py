@@ -27,7 +27,7 @@ from sharpend.commit.committer import Committer
 from sharpend.commit.quarantine import Quarantine
 from sharpend.daemon import dispatcher, operations
 from sharpend.daemon.pending_results import PendingResults
-from sharpend.workers import process
+from sharpend.workers import ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -178,7 +178,7 @@ def main() -> int:
         patch.object(dispatcher, "Quarantine", hooked),
         patch.object(operations, "Quarantine", hooked),
         patch.object(PendingResults, "groups", groups),
-        patch.object(process, "PROGRAM", "tests.crashing_worker"),
+        patch.object(ahead, "PROGRAM", "tests.crashing_worker"),
     ):
         return cli.main()
 

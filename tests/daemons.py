@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import psutil  # type: ignore[import-untyped]
 
-from sharpend.workers.process import PROGRAM
+from sharpend.workers.ahead import PROGRAM
 from tests.described import undescribed
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from sharpend.workers.process import PROGRAM
+from sharpend.workers.ahead import PROGRAM
 from tests.daemons import parent_of, until
 
 if TYPE_CHECKING:

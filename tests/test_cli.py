@@ -15,7 +15,7 @@ from sharpend import __main__, __version__, commands
 from sharpend.cli import main
 from sharpend.errors import ExitCode
 from sharpend.ledger.opening import lock
-from sharpend.workers import process
+from sharpend.workers import ahead
 
 if TYPE_CHECKING:
     import argparse
@@ -48,8 +48,8 @@ def status_of(*arguments: str) -> int:
 def test_once_alone_starts_a_worker_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     """And ends it where a mistake is found; another command starts none that it may not need."""
     steps: list[str] = []
-    monkeypatch.setattr(process, "start_ahead", lambda: steps.append("start"))
-    monkeypatch.setattr(process, "end_ahead", lambda: steps.append("end"))
+    monkeypatch.setattr(ahead, "start", lambda: steps.append("start"))
+    monkeypatch.setattr(ahead, "end", lambda: steps.append("end"))
     for command in ("check", "once"):
         monkeypatch.setattr("sys.argv", ["sharpend", command, "--config", "away.toml"])
         assert __main__.main() == ExitCode.CONFIGURATION

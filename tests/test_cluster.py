@@ -16,7 +16,7 @@ from sharpend.benchmark.figures import Figure
 from sharpend.benchmark.images import fill
 from sharpend.cli import main
 from sharpend.errors import ExitCode
-from sharpend.workers import process
+from sharpend.workers import ahead
 from sharpend.workers.loading import WorkerOptions
 from tests.cluster_breaks import VICTIMS, frozen, kills
 from tests.conftest import drop
@@ -198,7 +198,7 @@ def test_what_cannot_be_joined_is_one_sentence(
 @pytest.fixture
 def harness(ray: RayCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[RayHarness]:
     """A light worker on the cluster."""
-    monkeypatch.setattr(process, "PROGRAM", "tests.lightwork")
+    monkeypatch.setattr(ahead, "PROGRAM", "tests.lightwork")
     made = RayHarness(ray)
     yield made
     made.pool.stop()

@@ -24,7 +24,7 @@ from sharpend.attempt import Died, Failed, Failure, Lost, Staged
 from sharpend.errors import Reason, TransientError, UnavailableError
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.task import Options, Task
-from sharpend.workers import answers, forking, forkserver, process, sandbox, worker
+from sharpend.workers import ahead, answers, forking, forkserver, sandbox, worker
 from sharpend.workers.limits import OPEN_FILES
 from sharpend.workers.loading import WorkerOptions
 from sharpend.workers.pool import Pool
@@ -47,7 +47,7 @@ LATER_S = 1e9
 @pytest.fixture
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers that load nothing and do what their task is called."""
-    monkeypatch.setattr(process, "PROGRAM", "tests.lightwork")
+    monkeypatch.setattr(ahead, "PROGRAM", "tests.lightwork")
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def local(light: None) -> Iterator[LocalHarness]:  # noqa: ARG001
 def ray_harness(ray: RayCluster) -> Iterator[RayHarness]:
     """One light worker on a cluster, for all tests: a connection takes seconds."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(process, "PROGRAM", "tests.lightwork")
+        patch.setattr(ahead, "PROGRAM", "tests.lightwork")
         made = RayHarness(ray)
     yield made
     made.pool.stop()
@@ -251,7 +251,7 @@ def test_a_refused_fork_pauses_the_folder(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Where the server gets no process, the image is not to blame, and the cause is written."""
-    monkeypatch.setattr(process, "PROGRAM", "tests.crowded")
+    monkeypatch.setattr(ahead, "PROGRAM", "tests.crowded")
     harness = LocalHarness()
     outcome = harness.outcome(b"well")
     harness.pool.stop()
@@ -441,25 +441,25 @@ def test_the_daemon_can_see_what_its_workers_hold(local: LocalHarness) -> None:
 
 def test_a_server_started_ahead_forks_the_workers(light: None) -> None:  # noqa: ARG001
     """They get their options when those are known."""
-    process.start_ahead()
-    (ahead,) = until(servers)  # a command line is empty while a program takes its place
+    ahead.start()
+    (server,) = until(servers)  # a command line is empty while a program takes its place
     harness = LocalHarness(count=2)
     loaded = harness.pool.load_model("lite", teacher=False)
-    assert loaded.digest in {str(child.pid) for child in ahead.children()}
-    assert servers() == [ahead]
+    assert loaded.digest in {str(child.pid) for child in server.children()}
+    assert servers() == [server]
     harness.pool.stop()
-    assert gone(ahead.pid)
+    assert gone(server.pid)
 
 
 def test_a_server_started_ahead_ends_where_no_worker_needs_it(light: None) -> None:  # noqa: ARG001
     """And the next pool has another one."""
-    process.start_ahead()
-    (ahead,) = until(servers)  # a command line is empty while a program takes its place
-    process.end_ahead()
-    assert gone(ahead.pid)
+    ahead.start()
+    (server,) = until(servers)  # a command line is empty while a program takes its place
+    ahead.end()
+    assert gone(server.pid)
     harness = LocalHarness()
     assert harness.worker()
-    assert ahead not in servers()
+    assert server not in servers()
     harness.pool.stop()
 
 
@@ -571,7 +571,7 @@ def test_a_server_without_its_imports_says_why(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Exit status and error of its own, not the kill of what is left of it."""
-    monkeypatch.setattr(process, "PROGRAM", "tests.no_such_program")
+    monkeypatch.setattr(ahead, "PROGRAM", "tests.no_such_program")
     harness = LocalHarness()
     for _ in range(2):
         outcome = harness.outcome(b"well")
@@ -596,7 +596,7 @@ def test_a_server_ends_in_silence_with_its_daemon(
 
 def test_a_pool_stops_while_its_server_imports(monkeypatch: pytest.MonkeyPatch) -> None:
     """No request is waited for that is behind the import."""
-    monkeypatch.setattr(process, "PROGRAM", "tests.slow_start")
+    monkeypatch.setattr(ahead, "PROGRAM", "tests.slow_start")
     harness = LocalHarness(count=3)
     tasks = [harness.submit(b"well", number) for number in range(3)]
     (server,) = until(servers)
@@ -625,10 +625,10 @@ def test_workers_hold_no_pipe_of_each_other(light: None) -> None:  # noqa: ARG00
 
 PARENT = """
 import sys, threading
-from sharpend.workers import pool, process
+from sharpend.workers import ahead, pool
 from sharpend.workers.loading import WorkerOptions
 from sharpend.workers.pool import Pool
-process.PROGRAM = "tests.lightwork"
+ahead.PROGRAM = "tests.lightwork"
 options = WorkerOptions("cpu", "float32", None, 1, 64)
 harness = pool.Pool(options, count=1, job_timeout_s=600, wake=lambda: None)
 print(harness.load_model("lite", teacher=False).digest, flush=True)
@@ -825,7 +825,7 @@ def test_too_little_memory_is_said_with_its_setting(
 def servers() -> list[psutil.Process]:
     """The fork servers of this process."""
     children = psutil.Process().children()
-    return [child for child in children if process.PROGRAM in command_of(child)]
+    return [child for child in children if ahead.PROGRAM in command_of(child)]
 
 
 def workers() -> list[psutil.Process]:

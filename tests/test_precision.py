@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -229,7 +231,7 @@ def test_the_specialist_counts(networks: Networks, tmp_path: Path) -> None:
     assert alone.key != pair.key
 
 
-def test_times_are_taken_in_turn() -> None:
+def test_times_are_taken_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both run once a round on one thread, and the threads are as before in the end."""
     ran: list[str] = []
     before = torch.get_num_threads()
@@ -239,12 +241,29 @@ def test_times_are_taken_in_turn() -> None:
         ran.append(name)
         threads.add(torch.get_num_threads())
 
+    monkeypatch.setattr(precision, "FAR_SLOWER", math.inf)
     taken = timed(CPU, lambda: run("a"), lambda: run("b"))
     assert len(taken) == 2
     assert ran == ["a", "b"] * (len(ran) // 2)
     assert precision.FEWEST_ROUNDS <= len(ran) // 2 <= precision.MOST_ROUNDS
     assert threads == {1}
     assert torch.get_num_threads() == before
+
+
+def test_what_is_far_slower_runs_once() -> None:
+    """A form that one round shows to be out of the question costs a start no more time."""
+    now_s, ran = 0.0, ""
+
+    def run(name: str, seconds: float) -> None:
+        nonlocal now_s, ran
+        now_s, ran = now_s + seconds, ran + name
+
+    runs = [partial(run, "a", 1.0), partial(run, "b", 1.9), partial(run, "c", 2.0)]
+    taken = precision._rounds(lambda: now_s, runs)
+    assert ran[:3] == "abc"
+    assert ran[3:] == "ab" * (len(ran[3:]) // 2)
+    assert [min(column) for column in taken] == pytest.approx([1.0, 1.9, 2.0])
+    assert len(taken[0]) == len(taken[1]) >= precision.FEWEST_ROUNDS
 
 
 # The file

@@ -15,7 +15,7 @@ from sharpend import __version__
 from sharpend.attempt import Failed, Failure, Lost, Staged
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.task import Options, Task
-from sharpend.workers import process
+from sharpend.workers import ahead
 from sharpend.workers.cluster import bodies
 from sharpend.workers.cluster.actors import FORGOTTEN_S, Survey
 from sharpend.workers.cluster.notices import Answered, Cluster, FreeSlots, Gone, Joined, Placed
@@ -245,7 +245,7 @@ def test_a_node_without_processes_gives_its_task_back(
     actor: Callable[[ActorRequest], ActorAnswer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The image is not to blame: not before the worker's start, and not where that fails."""
-    monkeypatch.setattr(process, "PROGRAM", process.PROGRAM)
+    monkeypatch.setattr(ahead, "PROGRAM", ahead.PROGRAM)
     folder = os.fsencode(tmp_path)
     task = Task(7, folder, folder, b"a", b"", b".t", MARK, Options("lite"))
     assert actor(RunTask(task, ())) == NodeUnfit("the actor has no worker yet")

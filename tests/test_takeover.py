@@ -17,7 +17,7 @@ from sharpend.errors import Reason
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.ledger.records import State
 from sharpend.task import Options, Task
-from sharpend.workers import process, sandbox
+from sharpend.workers import ahead, sandbox
 from sharpend.workers.loading import WorkerOptions
 from sharpend.workers.pool import Pool
 from tests.daemons import until
@@ -75,7 +75,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(autouse=True)
 def taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers that send what their task is called."""
-    monkeypatch.setattr(process, "PROGRAM", "tests.takeover")
+    monkeypatch.setattr(ahead, "PROGRAM", "tests.takeover")
 
 
 class Watched:

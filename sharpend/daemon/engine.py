@@ -13,11 +13,10 @@ from sharpend.errors import UnavailableError
 from sharpend.logs.events import Event
 from sharpend.model.shipped import find, recorded_digest
 from sharpend.model.trial import LEAST_SSIM
-from sharpend.workers import sandbox, trials
+from sharpend.workers import ahead, sandbox, trials
 from sharpend.workers.cluster.raypool import RayPool
 from sharpend.workers.loading import of_canary, require_teacher
 from sharpend.workers.pool import Pool
-from sharpend.workers.process import end_ahead
 from sharpend.workers.transfers import Transfers
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def pool_of(settings: Settings, wake: Callable[[], None], place_of: PlaceOf) -> 
         UnavailableError: a model's weights cannot be read here.
     """
     if settings.engine.kind == "ray":
-        end_ahead()
+        ahead.end()
         return ray_pool(settings, wake)
     pool = Pool(
         _options(settings),

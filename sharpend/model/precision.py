@@ -15,6 +15,7 @@ import hashlib
 import json
 import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache
@@ -50,6 +51,8 @@ show what a call to a GPU costs; on a CPU gains are a tenth smaller there, and l
 BUDGET_S = 0.1
 """Time after which no further round begins."""
 FEWEST_ROUNDS, MOST_ROUNDS = 3, 9
+FAR_SLOWER = 2.0
+"""Times as long as the fastest from which on one round says enough."""
 DOES_NOT_RUN = (RuntimeError, TypeError, ImportError)
 """Errors that mean: the device does not support the data type (MPS before macOS 14: bfloat16), or
 the installed runtime is for another architecture."""
@@ -145,16 +148,25 @@ def _tried(key: str, weights: Weights, placement: Placement, forms: Sequence[For
     pixels = trial_image(CPU_TILE_PX if exact.runtime.device.type == "cpu" else TILE_PX)
     cues = exact.measured(pixels)
     each_cues = list(_all_models(weights, cues))
-    wanted = [exact.sharpen(pixels, cues=one) for one in each_cues]
-    alike: dict[Form, float] = {}
-    runs = [_on_tile(exact, pixels, cues)]
-    for form in forms:
+
+    def opened(form: Form) -> tuple[Form, Callable[[], object], list[NDArray[np.uint8]]] | None:
+        """Open a form and sharpen by it; None where it does not run."""
         with suppress(*DOES_NOT_RUN):
             where = replace(placement, runtime=form.runtime, precision=form.precision)
             fast = Sharpener(weights, where)
             made = [fast.sharpen(pixels, cues=one) for one in each_cues]
-            alike[form] = min(map(_likeness, wanted, made))
-            runs.append(_on_tile(fast, pixels, cues))
+            return form, _on_tile(fast, pixels, cues), made
+        return None
+
+    # OpenVINO compiles for a quarter of a second; torch's forms run meanwhile.
+    with ThreadPoolExecutor(1) as beside:
+        compiled = [beside.submit(opened, one) for one in forms if one.runtime == OPENVINO]
+        wanted = [exact.sharpen(pixels, cues=one) for one in each_cues]
+        found = [opened(one) for one in forms if one.runtime == TORCH]
+        found += [one.result() for one in compiled]
+    there = [one for one in found if one is not None]
+    alike = {form: min(map(_likeness, wanted, made)) for form, _, made in there}
+    runs = [_on_tile(exact, pixels, cues), *(run for _, run, _ in there)]
     exact_ms, *each_ms = timed(exact.runtime.device, *runs)
     taken = dict(zip(alike, each_ms, strict=True))
     others = (replace(one, ms=taken.get(one), ssim=alike.get(one)) for one in forms)
@@ -190,11 +202,11 @@ def timed(device: torch.device, *runs: Callable[[], object]) -> list[float]:
         The median milliseconds of each.
     """
     if device.type != "cpu":
-        rounds = _rounds(time.perf_counter, runs)
+        taken = _rounds(time.perf_counter, runs)
     else:
         with _one_thread():
-            rounds = _rounds(time.thread_time, runs)
-    return [1000 * statistics.median(column) for column in zip(*rounds, strict=True)]
+            taken = _rounds(time.thread_time, runs)
+    return [1000 * statistics.median(column) for column in taken]
 
 
 @contextmanager
@@ -209,14 +221,20 @@ def _one_thread() -> Iterator[None]:
 
 
 def _rounds(clock: Callable[[], float], runs: Sequence[Callable[[], object]]) -> list[list[float]]:
-    """Time rounds until the budget is spent; in each, every function once, in seconds."""
+    """Time functions round by round until the budget is spent: the seconds of each.
+
+    One that is far slower than another in the first round is not run again.
+    """
     started = time.perf_counter()
-    rounds: list[list[float]] = []
-    while len(rounds) < FEWEST_ROUNDS or (
-        len(rounds) < MOST_ROUNDS and time.perf_counter() - started < BUDGET_S
-    ):
-        rounds.append([_seconds(clock, run) for run in runs])
-    return rounds
+    taken = [[_seconds(clock, run)] for run in runs]
+    far_s = FAR_SLOWER * min(seconds for (seconds,) in taken)
+    close = [(run, column) for run, column in zip(runs, taken, strict=True) if column[0] < far_s]
+    for done in range(1, MOST_ROUNDS):
+        if done >= FEWEST_ROUNDS and time.perf_counter() - started >= BUDGET_S:
+            break
+        for run, column in close:
+            column.append(_seconds(clock, run))
+    return taken
 
 
 def _seconds(clock: Callable[[], float], run: Callable[[], object]) -> float:

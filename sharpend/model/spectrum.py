@@ -54,8 +54,8 @@ def spectrum(pixels: NDArray[Depth], visible: NDArray[np.bool_] | None = None) -
     luma = np.ascontiguousarray(tiles, np.float32) @ weights
     luma -= luma.mean(axis=(1, 2), keepdims=True)
     found = torch.fft.rfft2(torch.from_numpy(luma * _window()))  # numpy's takes four times as long
-    squares = torch.view_as_real(found).square_().sum(dim=3)  # `abs` takes a root of each
-    mean = squares.mean(dim=0, dtype=torch.float64).numpy()
+    real, imaginary = torch.view_as_real(found).square_().unbind(dim=3)  # `abs` takes roots
+    mean = (real + imaginary).mean(dim=0, dtype=torch.float64).numpy()
     mean /= np.square(_window(), dtype=np.float64).sum()
     return tuple((_parts() @ mean.ravel()).tolist())
 

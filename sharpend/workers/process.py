@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING
 
 from sharpend import machine
 from sharpend.model.trial import TORCH
-from sharpend.workers import framing, messages
+from sharpend.workers import ahead, framing, messages
 from sharpend.workers.forkserver import ForkServer
 from sharpend.workers.jsoncodec import MessageError, dumps
 from sharpend.workers.messages import Began
@@ -29,27 +29,8 @@ if TYPE_CHECKING:
     from sharpend.workers.loading import WorkerOptions
     from sharpend.workers.messages import Answer, Request
 
-PROGRAM = "sharpend.workers.serve"
-"""The module whose `main` the fork server runs, and in its children the workers."""
 _ENDS_WITHIN_S = 1.0
 """A process that ended closes its pipe some milliseconds before its exit code is reported."""
-_ahead: list[ForkServer] = []
-"""A server that waits for its pool; at most one."""
-
-
-def start_ahead() -> None:
-    """Start the fork server before the options of its workers are known.
-
-    It imports torch meanwhile, which takes over a second. It ends with this process at the latest.
-    """
-    with suppress(OSError):  # the first worker starts it then, or says why not
-        _ahead.append(ForkServer(PROGRAM))
-
-
-def end_ahead() -> None:
-    """End a server that was started ahead, where no pool needs it."""
-    while _ahead:
-        _ahead.pop().end()
 
 
 class Launcher:
@@ -61,10 +42,10 @@ class Launcher:
 
     def start(self, options: WorkerOptions, wake: Callable[[], None]) -> WorkerProcess:
         """Start a worker; takes what `WorkerProcess` takes, and raises its errors."""
-        if not self._servers and _ahead:
-            self._servers.append(_ahead.pop())
+        if not self._servers and (waiting := ahead.take()) is not None:
+            self._servers.append(waiting)
         if not self._servers or not self._servers[-1].may_fork:
-            self._servers.append(ForkServer(PROGRAM))
+            self._servers.append(ForkServer(ahead.PROGRAM))
         *others, server = self._servers
         for other in others:
             if not other.has_workers:

@@ -39,6 +39,8 @@ MEMORY_SETTING = "workers.memory_mb"
 FOR_COMPILERS = "torch._meta_registrations"
 """Part of torch that computes shapes of tensors without values, as compilers need them: a fifth of
 the time of its import, and 19 MB."""
+FOR_GPUS = "cuda"
+"""NVIDIA's Python bindings, which torch imports where they are, and does without otherwise."""
 TRIED_WITHOUT = ("2.14.",)
 """Beginnings of the versions of torch with which all tests passed without that part."""
 OPENVINO_THREADS = 16
@@ -59,7 +61,7 @@ def load() -> None:
     through a million objects of modules again and again, for a fifth of the time of the import.
     In forked workers it would copy the memory that they share.
     """
-    with _uncollected(), _without_compilers():
+    with _uncollected(), _without_compilers(), _without_gpu_bindings():
         _imported()
 
 
@@ -125,6 +127,19 @@ def _without_compilers() -> Iterator[None]:
         package, _, name = FOR_COMPILERS.rpartition(".")
         with suppress(KeyError):  # without torch its own error is raised
             del vars(sys.modules[package])[name]
+
+
+@contextmanager
+def _without_gpu_bindings() -> Iterator[None]:
+    """Let torch be imported without FOR_GPUS on a machine that has no GPU."""
+    if FOR_GPUS in sys.modules or machine.may_have_gpu():
+        yield
+        return
+    sys.modules[FOR_GPUS] = None  # type: ignore[assignment]  # its import fails
+    try:
+        yield
+    finally:
+        del sys.modules[FOR_GPUS]
 
 
 def describe(model: str, teacher: bool) -> LoadedModel:  # noqa: FBT001 - as in its message

@@ -21,7 +21,7 @@ from sharpend.errors import UnavailableError
 from sharpend.files import beneath
 from sharpend.files.atomic import WRITE_NEW_FILE, fsync_directory
 from sharpend.files.fingerprint import display
-from sharpend.workers import process
+from sharpend.workers import ahead
 from sharpend.workers.cluster import bodies
 from sharpend.workers.cluster.requests import (
     CheckFolders,
@@ -83,7 +83,7 @@ class WorkerActor:
     def _pool_for(self, request: LoadModel) -> Pool:
         """Return the pool; the options of the first request hold for the life of the actor."""
         if self._pool is None:
-            process.PROGRAM = request.program
+            ahead.PROGRAM = request.program
             self._pool = Pool(
                 request.options,
                 count=1,

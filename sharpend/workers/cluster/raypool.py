@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.attempt import Died, Failed, Failure, Lost, Staged
 from sharpend.errors import ConfigError, UnavailableError
-from sharpend.workers import process
+from sharpend.workers import ahead
 from sharpend.workers.answers import fitting
 from sharpend.workers.cluster import bodies
 from sharpend.workers.cluster.actors import AGAIN_S, Actors, ActorState
@@ -85,7 +85,7 @@ class RayPool:
         self.heard = threading.Event()
         self._wake = wake
         self._connection = Connection(cluster, self._on_notice)
-        self.actors = Actors(options, process.PROGRAM, options.job_timeout_s + LATE_S)
+        self.actors = Actors(options, ahead.PROGRAM, options.job_timeout_s + LATE_S)
         self._free_slots = 0
         self._no_actor_until_s = math.inf
         """Time by which an actor must run on a node; infinite while one does."""
