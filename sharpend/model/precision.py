@@ -158,9 +158,9 @@ def _tried(key: str, weights: Weights, placement: Placement, forms: Sequence[For
             return form, _on_tile(fast, pixels, cues), made
         return None
 
-    # OpenVINO compiles for a quarter of a second; torch's forms run meanwhile.
+    # Other runtimes compile, OpenVINO for a quarter of a second; torch's forms run meanwhile.
     with ThreadPoolExecutor(1) as beside:
-        compiled = [beside.submit(opened, one) for one in forms if one.runtime == OPENVINO]
+        compiled = [beside.submit(opened, one) for one in forms if one.runtime != TORCH]
         wanted = [exact.sharpen(pixels, cues=one) for one in each_cues]
         found = [opened(one) for one in forms if one.runtime == TORCH]
         found += [one.result() for one in compiled]
