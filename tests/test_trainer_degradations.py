@@ -216,6 +216,7 @@ def test_what_a_camera_made_of_an_image_stays() -> None:
     assert {one.kind for one in blurred} == {"gaussian", "defocus", "motion"}
 
 
+@pytest.mark.slow
 def test_drawings_are_seeded_and_stand_on_sheets_or_images() -> None:
     """Each has text at least, and some leave the image visible around it."""
     made = [drawing(photograph(), chance(seed)) for seed in range(40)]

@@ -314,8 +314,14 @@ def added_to(picture: Picture, **options: float) -> Iterator[tuple[Frame, Pixels
         yield frame, abs(levels(made) - levels(shown.pixels))[opaque]
 
 
-@pytest.mark.parametrize("hidden", ["black", "white", "noise"])
-@pytest.mark.parametrize("name", CODED)
+SWEEP = [
+    pytest.param(name, below, marks=[] if below == "black" else pytest.mark.slow)
+    for name in CODED
+    for below in ("black", "white", "noise")
+]
+
+
+@pytest.mark.parametrize(("name", "hidden"), SWEEP)
 def test_the_ring_of_a_lossy_cut_out_is_not_sharpened(name: str, hidden: str) -> None:
     """A flat subject's colours change by at most two levels before they are encoded again."""
     below = {"black": np.array(0), "white": np.array(255), "noise": noise(1)}[hidden]
@@ -343,13 +349,6 @@ def test_every_lossy_format_has_a_coder() -> None:
     """What is written with losses, or read from such, is in the table."""
     lossy = {Format.WEBP, Format.AVIF, Format.HEIC, Format.JXL}
     assert {read(writer(cut_out(blurred(), HARD))).format for writer in CODED.values()} == lossy
-
-
-SWEEP = [
-    pytest.param(name, below, marks=[] if below == "black" else pytest.mark.slow)
-    for name in CODED
-    for below in ("black", "white", "noise")
-]
 
 
 @pytest.mark.parametrize(("name", "below"), SWEEP)
