@@ -36,8 +36,7 @@ PACKAGES = {
     " objects.download objects.uploads objects.condition_check",
     "agreement": "alarm summary opinion",
     "workers": "loading limits sandbox forking forkserver ahead skipping staging stages opening"
-    " models"
-    " observation pipeline worker jsoncodec framing trials messages serve process interface"
+    " models observation pipeline worker jsoncodec framing trials messages serve process interface"
     " answers pool transfers cluster cluster.notices cluster.requests cluster.bodies"
     " cluster.actor cluster.driver cluster.driver_process cluster.connection cluster.actors"
     " cluster.raypool",

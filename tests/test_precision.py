@@ -258,11 +258,11 @@ def test_what_is_far_slower_runs_once() -> None:
         nonlocal now_s, ran
         now_s, ran = now_s + seconds, ran + name
 
-    runs = [partial(run, "a", 1.0), partial(run, "b", 1.9), partial(run, "c", 2.0)]
-    taken = precision._rounds(lambda: now_s, runs)
+    runs = [partial(run, "a", 1.0), partial(run, "b", 3.9), partial(run, "c", 4.0)]
+    taken = precision._rounds(lambda: now_s, runs, 4.0)
     assert ran[:3] == "abc"
     assert ran[3:] == "ab" * (len(ran[3:]) // 2)
-    assert [min(column) for column in taken] == pytest.approx([1.0, 1.9, 2.0])
+    assert [min(column) for column in taken] == pytest.approx([1.0, 3.9, 4.0])
     assert len(taken[0]) == len(taken[1]) >= precision.FEWEST_ROUNDS
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -51,8 +52,9 @@ show what a call to a GPU costs; on a CPU gains are a tenth smaller there, and l
 BUDGET_S = 0.1
 """Time after which no further round begins."""
 FEWEST_ROUNDS, MOST_ROUNDS = 3, 9
-FAR_SLOWER = 2.0
-"""Times as long as the fastest from which on one round says enough."""
+FAR_SLOWER = 4.0
+"""Times as long as the fastest from which on one round on a CPU says enough: no chance makes a
+thread's own time as much longer. A GPU may still prepare something in the first one."""
 DOES_NOT_RUN = (RuntimeError, TypeError, ImportError)
 """Errors that mean: the device does not support the data type (MPS before macOS 14: bfloat16), or
 the installed runtime is for another architecture."""
@@ -202,10 +204,10 @@ def timed(device: torch.device, *runs: Callable[[], object]) -> list[float]:
         The median milliseconds of each.
     """
     if device.type != "cpu":
-        taken = _rounds(time.perf_counter, runs)
+        taken = _rounds(time.perf_counter, runs, math.inf)
     else:
         with _one_thread():
-            taken = _rounds(time.thread_time, runs)
+            taken = _rounds(time.thread_time, runs, FAR_SLOWER)
     return [1000 * statistics.median(column) for column in taken]
 
 
@@ -220,14 +222,16 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _rounds(clock: Callable[[], float], runs: Sequence[Callable[[], object]]) -> list[list[float]]:
+def _rounds(
+    clock: Callable[[], float], runs: Sequence[Callable[[], object]], far_slower: float
+) -> list[list[float]]:
     """Time functions round by round until the budget is spent: the seconds of each.
 
-    One that is far slower than another in the first round is not run again.
+    One that takes so many times as long as the fastest in the first round is not run again.
     """
     started = time.perf_counter()
     taken = [[_seconds(clock, run)] for run in runs]
-    far_s = FAR_SLOWER * min(seconds for (seconds,) in taken)
+    far_s = far_slower * min(seconds for (seconds,) in taken)
     close = [(run, column) for run, column in zip(runs, taken, strict=True) if column[0] < far_s]
     for done in range(1, MOST_ROUNDS):
         if done >= FEWEST_ROUNDS and time.perf_counter() - started >= BUDGET_S:
