@@ -107,7 +107,7 @@ settings = test -e $(1) || sed -e '0,/^\#\[\[folder/s//[[folder/' \
 	-e '0,/^\#input = .*/s||input = "$(2)/incoming"|' -e '0,/^\#output = .*/s||output = "$(2)/sharp"|' \
 	-e '/^\# As it is, this file sets nothing/d' -e '$(3)' config/sharpend.toml >$(1)
 
-$(VENV)/.%: pyproject.toml hatch_build.py $(wildcard sharpend/*/_*.c sharpend/*/*/_*.c)
+$(VENV)/.%: pyproject.toml hatch_build.py $(wildcard sharpend/*/_*.c sharpend/*/*/_*.c sharpend/*/*/*.h)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	touch $@
