@@ -41,8 +41,8 @@ PACKAGES = {
     " cluster.actor cluster.driver cluster.driver_process cluster.connection cluster.actors"
     " cluster.raypool",
     "settings": "values section folder hook schema layers sources problems overlaps load",
-    "imaging": "compiled formats depth reading filters backprojection enlarged tensors libraries"
-    " extras crops"
+    "imaging": "compiled formats depth reading inflating filters backprojection enlarged tensors"
+    " libraries extras crops"
     " metadata metadata.ifd metadata.blocks metadata.xmp metadata.exifblock metadata.exif"
     " metadata.photoshop metadata.pngtext metadata.provenance metadata.icc metadata.thumbnail"
     " metadata.tagnames"

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from sharpend.imaging.containers.pngrows import has_all_rows, inflated_bytes, pixel_bytes
+from sharpend.imaging.containers.pngrows import has_all_rows, pixel_bytes
 from sharpend.imaging.containers.surplus import Held, of_zlib
+from sharpend.imaging.inflating import inflated_bytes
 from sharpend.imaging.metadata.exifblock import PREFIX
 from sharpend.imaging.metadata.pngtext import packed_part
 from sharpend.imaging.reading import LARGEST, damaged, truncated

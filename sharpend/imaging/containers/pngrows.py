@@ -6,8 +6,9 @@ Source: PNG specification, third edition (W3C, 2025), sections 7 and 8.
 from __future__ import annotations
 
 import struct
-import zlib
 from typing import TYPE_CHECKING
+
+from sharpend.imaging.inflating import inflated_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,8 +20,6 @@ _PASSES = (
     *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
 )
 """Of an interlaced image (section 8.1): first column and row, and steps between them."""
-_PIECE_BYTES = 1 << 18
-"""Inflated at once where bytes are only counted."""
 
 
 def has_all_rows(header: bytes, packed: Iterable[bytes]) -> bool:
@@ -40,23 +39,3 @@ def pixel_bytes(header: bytes) -> int:
         if width > left and height > top
     )
     return int(sum(rows * (1 + -(-columns * row_bits // 8)) for columns, rows in sizes))
-
-
-def inflated_bytes(parts: Iterable[bytes], most: int) -> tuple[int, bool]:
-    """Count the bytes of a zlib stream, up to `most`, and keep none of them.
-
-    Returns:
-        The count, and whether the end of the stream or `most` was reached.
-
-    Raises:
-        zlib.error: the stream is damaged.
-    """
-    stream, inflated = zlib.decompressobj(), 0
-    for rest in parts:
-        while inflated < most and not stream.eof:
-            piece = stream.decompress(rest, min(_PIECE_BYTES, most - inflated))
-            if not piece:
-                break
-            inflated += len(piece)
-            rest = stream.unconsumed_tail  # noqa: PLW2901 - the rest of this part
-    return inflated, stream.eof or inflated == most

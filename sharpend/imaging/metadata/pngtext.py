@@ -13,6 +13,7 @@ import re
 import zlib
 from typing import TYPE_CHECKING
 
+from sharpend.imaging.inflating import inflated_bytes
 from sharpend.imaging.metadata import exif, photoshop, xmp
 from sharpend.imaging.reading import LARGEST
 
@@ -177,10 +178,14 @@ def _keyword(body: bytes) -> bytes:
 
 
 def _inflated(data: bytes) -> tuple[bytes, bytes]:
-    """Inflate a stream: its content, and what lies behind it."""
+    """Inflate a stream: its content, and what lies behind it.
+
+    It is counted first, so that what is too large takes no memory.
+    """
     stream = zlib.decompressobj()
     try:
-        content = stream.decompress(data, LARGEST)
+        is_whole = inflated_bytes([data], LARGEST + 1)[0] <= LARGEST
+        content = stream.decompress(data) if is_whole else b""
     except zlib.error as error:
         raise ValueError("the text chunk is damaged") from error
     if not stream.eof:
