@@ -18,8 +18,7 @@ INLINE void luma_line(
         float sum = 0;
         for (int c = 0; c < channels; c++) {
             const Py_ssize_t at = x * channels + c;
-            const float value = pixels->depth == 1 ? (float)((const uint8_t *)from)[at]
-                                                   : (float)((const uint16_t *)from)[at];
+            const float value = (float)value_at(from, pixels->depth, at);
             sum = c ? sum + value * weights[c] : value * weights[c];
         }
         inner[x] = sum;
