@@ -69,7 +69,7 @@ PACKAGES = {
     " detection codec files contents preview metadata_policy unrecoded sheet",
     "model": "folding cues conditioning cells blurs plain_packing passes packing networks tiling"
     " crispness shipped weights trial installed automatic runtimes openvino_runtime cuda_runtime"
-    " device ssim bands spectrum measuring softness sharpener precision",
+    " device ssim bands spectrum measuring softness leastgain sharpener precision",
     "benchmark": "figures memory process rounds images serve networks live once whole batches"
     " watched cluster peer peers plain codecs compression sections plots",
     "ledger": "sql counts_sql operator_sql case_folding schema clean_shutdown candidates records"

@@ -7,6 +7,7 @@ alike, so no hue changes.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -65,7 +66,8 @@ def crispen(
         torch.from_numpy(packed.plane(each, LUMA))[None, None] for each in (0 * change, change)
     )
     mask = F.pixel_unshuffle(_mask(given, gray, amount, noise), FOLD_PX)[0].mul_(packed.white)
-    return packed.balanced(change + mask.permute(1, 2, 0).numpy()[:, :, None])
+    both = packed.balanced(change + mask.permute(1, 2, 0).numpy()[:, :, None])
+    return both if added is None else replace(both, overshoot=added.overshoot)
 
 
 def _mask(given: Tensor, gray: Tensor, amount: float, noise: Sequence[float]) -> Tensor:

@@ -55,6 +55,8 @@ class Added:
     calm: float = 0.0
     """Squared range of 3 x 3 cells, of white 1, at which the detail's gate is half open; 0 for no
     gate."""
+    overshoot: int = 255
+    """Levels of 8 bit by which a channel may leave its values around a pixel at the most."""
 
     def cpu(self) -> Added:
         """Return the same on the CPU."""
@@ -126,9 +128,10 @@ class Packed:
             at: row and column of its first cell in the window.
             strength: scales what is added.
             overshoot: 0..255, levels of 8 bit by which a pixel may leave the range around it; at 16
-                bit each is 257. 255 allows everything.
+                bit each is 257. 255 allows everything; the network may allow less.
         """
-        margin = self._lowest.dtype.type(overshoot * self.white / 255).item()
+        levels = min(overshoot, added.overshoot)
+        margin = self._lowest.dtype.type(levels * self.white / 255).item()
         change = self._change(added, strength * self.white)
         means = self._means(change)
         self._passes.finish(

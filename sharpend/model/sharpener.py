@@ -17,6 +17,7 @@ from sharpend.imaging.depth import keep_beyond
 from sharpend.model import crispness as crisp
 from sharpend.model.cues import out_of_distribution
 from sharpend.model.device import PlacedModel, Placement
+from sharpend.model.leastgain import with_least_gain
 from sharpend.model.measuring import measure, tested_for_enlargement
 from sharpend.model.networks import GRID_PX
 from sharpend.model.packing import REACH_PX, Packed
@@ -180,6 +181,8 @@ def _sharpen_window(
     """
     packed = Packed(pixels)
     added = how.runtime.added(packed, how.cues) if how.strength else None
+    if added is not None and how.cues is not None:
+        added = with_least_gain(added, how.cues)
     strength = how.strength
     if how.crispness and how.cues is not None:
         added = crisp.crispen(packed, added, strength, amount=how.crispness, noise=how.cues.noise)

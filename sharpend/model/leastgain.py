@@ -1,0 +1,58 @@
+"""Least gain: slightly soft photographs with little noise are never left nearly as they are.
+
+A model is trained for fidelity to an original, and adds little where it doubts. Lenses, sensors and
+the programs of cameras soften a photograph in other ways than the training images were softened,
+so a model often doubts on photographs that are only slightly soft. Their measured sharpness and
+noise are beyond doubt: the finest band of the adaptive mask gets a least gain there, in inference
+alone, since a model in training would learn to undo it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sharpend.model.softness import SHARP_ABOVE, SOFT_BELOW
+
+if TYPE_CHECKING:
+    from sharpend.model.cues import Cues
+    from sharpend.model.packing import Added
+
+LEAST_GAIN = 1.25
+"""Of the finest band; an edge of a slightly soft photograph becomes steeper by about a tenth."""
+RAMP = 0.05
+"""Sharpness beyond either end of the slightly soft images at which the gain is whole."""
+CLEAN, NOISY = 0.5 / 255, 0.75 / 255
+"""Deviation of the finest band at the noise floor up to which the gain is whole, and from which on
+it is nothing."""
+FLOOR_TIMES = 32.0
+"""Local energy, in multiples of the noise floor's, at which the mask's gate is half open."""
+OVERSHOOT = 3
+"""Levels of 8 bit by which a channel may leave its values around a pixel at the most."""
+
+
+def with_least_gain(added: Added, cues: Cues) -> Added:
+    """Raise the gain of the finest band to the least of this image, if it is below.
+
+    Args:
+        added: by a model to a window.
+        cues: of the whole image.
+
+    Returns:
+        The same if the model has no adaptive mask, or adds as much by itself.
+    """
+    least = LEAST_GAIN * _share(cues)
+    if not added.gains or added.gains[0] >= least:
+        return added
+    gains = (least, *added.gains[1:])
+    noise = sum(gain**2 * energy for gain, energy in zip(gains, cues.floor, strict=True))
+    floor = max(added.floor, FLOOR_TIMES * noise)
+    return replace(added, gains=gains, floor=floor, overshoot=OVERSHOOT)
+
+
+def _share(cues: Cues) -> float:
+    """Share of the least gain that an image gets, 0..1: all if it is clean and slightly soft."""
+    softness = min(SHARP_ABOVE - cues.sharpness, cues.sharpness - SOFT_BELOW) / RAMP
+    clean = (NOISY - math.sqrt(cues.floor[0])) / (NOISY - CLEAN)
+    return max(0.0, min(1.0, softness)) * max(0.0, min(1.0, clean))
