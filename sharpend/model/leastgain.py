@@ -13,6 +13,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sharpend.model.conditioning import FLOOR_TIMES
 from sharpend.model.softness import SHARP_ABOVE, SOFT_BELOW
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ RAMP = 0.05
 CLEAN, NOISY = 0.5 / 255, 0.75 / 255
 """Deviation of the finest band at the noise floor up to which the gain is whole, and from which on
 it is nothing."""
-FLOOR_TIMES = 32.0
-"""Local energy, in multiples of the noise floor's, at which the mask's gate is half open."""
+MOST_TIMES = 3.0
+"""Bound of the raise as the gate sees it: local energy at which the gate is half open grows with
+its square, so that in calm parts noise is amplified less than by the model alone."""
 OVERSHOOT = 3
 """Levels of 8 bit by which a channel may leave its values around a pixel at the most."""
 
@@ -42,12 +44,15 @@ def with_least_gain(added: Added, cues: Cues) -> Added:
     Returns:
         The same if the model has no adaptive mask, or adds as much by itself.
     """
-    least = LEAST_GAIN * _share(cues)
-    if not added.gains or added.gains[0] >= least:
+    share = _share(cues)
+    if not added.gains or not share or added.gains[0] >= LEAST_GAIN:
         return added
-    gains = (least, *added.gains[1:])
+    given, *others = added.gains
+    finest = given + share * (LEAST_GAIN - given)
+    gains = (finest, *others)
     noise = sum(gain**2 * energy for gain, energy in zip(gains, cues.floor, strict=True))
-    floor = max(added.floor, FLOOR_TIMES * noise)
+    times = finest / given if given > finest / MOST_TIMES else MOST_TIMES
+    floor = max(added.floor, FLOOR_TIMES * times**2 * noise)
     return replace(added, gains=gains, floor=floor, overshoot=OVERSHOOT)
 
 
