@@ -14,22 +14,28 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sharpend.model.conditioning import FLOOR_TIMES
+from sharpend.model.cues import FAINT
 from sharpend.model.softness import SHARP_ABOVE, SOFT_BELOW
 
 if TYPE_CHECKING:
     from sharpend.model.cues import Cues
     from sharpend.model.packing import Added
 
-LEAST_GAIN = 1.25
+LEAST_GAIN = 1.5
 """Of the finest band; an edge of a slightly soft photograph becomes steeper by about a tenth."""
-RAMP = 0.05
-"""Sharpness beyond either end of the slightly soft images at which the gain is whole."""
+SHARP, SLIGHTLY_SOFT = SHARP_ABOVE - 0.02, SHARP_ABOVE - 0.1
+SOFT, LESS_SOFT = SOFT_BELOW, SOFT_BELOW + 0.05
+"""Sharpness from which on the gain is nothing, and from which on it is whole. An image that a model
+sharpened twice is near the sharp end and should not change again."""
 CLEAN, NOISY = 0.5 / 255, 0.75 / 255
 """Deviation of the finest band at the noise floor up to which the gain is whole, and from which on
 it is nothing."""
+UNSHARPENED, SHARPENED = -0.7, -0.6
+"""Logarithm of the middle band's energy over the coarsest one's up to which the gain is whole, and
+from which on it is nothing: sharpening raises it, and what was sharpened once needs no more."""
 MOST_TIMES = 3.0
-"""Bound of the raise as the gate sees it: local energy at which the gate is half open grows with
-its square, so that in calm parts noise is amplified less than by the model alone."""
+"""Bound of the raise as the gate sees it: the local energy at which it is half open grows with the
+square, so that noise is amplified less than by the model alone, or by a twenty-fifth at most."""
 OVERSHOOT = 3
 """Levels of 8 bit by which a channel may leave its values around a pixel at the most."""
 
@@ -57,7 +63,16 @@ def with_least_gain(added: Added, cues: Cues) -> Added:
 
 
 def _share(cues: Cues) -> float:
-    """Share of the least gain that an image gets, 0..1: all if it is clean and slightly soft."""
-    softness = min(SHARP_ABOVE - cues.sharpness, cues.sharpness - SOFT_BELOW) / RAMP
-    clean = (NOISY - math.sqrt(cues.floor[0])) / (NOISY - CLEAN)
-    return max(0.0, min(1.0, softness)) * max(0.0, min(1.0, clean))
+    """Share of the least gain that an image gets, 0..1: the least by any of the measures."""
+    _, middle, coarse = (energy + FAINT * 1e-3 for energy in cues.whole)
+    return min(
+        _rise(cues.sharpness, SHARP, SLIGHTLY_SOFT),
+        _rise(cues.sharpness, SOFT, LESS_SOFT),
+        _rise(math.log(middle / coarse), SHARPENED, UNSHARPENED),
+        _rise(math.sqrt(cues.floor[0]), NOISY, CLEAN),
+    )
+
+
+def _rise(value: float, nothing: float, whole: float) -> float:
+    """Interpolate from 0 at `nothing` to 1 at `whole`; 0 and 1 beyond."""
+    return max(0.0, min(1.0, (value - nothing) / (whole - nothing)))
