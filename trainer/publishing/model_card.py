@@ -34,7 +34,8 @@ flat, and a brighter image gets the same detail."""
 _CUED = """ Cues
 say how soft the whole image is, logarithms of the energies of luma bands and the falls of its power
 spectrum, by direction, too: they scale its features (FiLM, arXiv:1709.07871) and set the gains of
-an adaptive unsharp mask beside it."""
+an adaptive unsharp mask beside it. In inference the finest band of this mask has a least gain where
+a photograph is slightly soft and has little noise (`sharpend.model.leastgain`)."""
 
 _SPECIALIST = """ Images that
 are exactly a bicubic enlargement by four go to `{specialist}` (`{digest}`)."""
