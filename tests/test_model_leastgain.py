@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 from skimage import data
 
+from sharpend.imaging.depth import white
 from sharpend.model import weights
 from sharpend.model.conditioning import FLOOR_TIMES
 from sharpend.model.cues import FAINT, Cues
@@ -17,7 +19,11 @@ from sharpend.model.leastgain import LEAST_GAIN, OVERSHOOT, with_least_gain
 from sharpend.model.measuring import measure
 from sharpend.model.packing import Added, Packed
 from sharpend.model.sharpener import Sharpener
+from tests.test_model_runtime import needs_openvino
 from trainer.evaluation.matrix.real_harm import real_figures
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 PHOTO_MODELS = ("lite-photo", "base-photo", "teacher-photo")
 
@@ -116,7 +122,7 @@ def test_the_bound_of_a_network_holds_beside_the_settings() -> None:
         assert out.max() == 123
 
 
-def brick() -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def brick() -> NDArray[np.uint8]:
     """A photograph that is slightly soft and clean: sharpness -1.14, noise of half a level."""
     gray = np.asarray(data.brick())  # type: ignore[no-untyped-call]
     return np.repeat(gray[:, :, None], 3, axis=2)
@@ -131,13 +137,35 @@ def test_edges_of_a_slightly_soft_photograph_become_steeper_by_a_tenth(model: st
     assert figures.overshoot <= 5
 
 
-def test_tiles_of_it_equal_the_whole() -> None:
-    """The gain is the whole image's."""
-    assert -1.2 < measure(brick()).sharpness < -0.8
+@pytest.mark.parametrize(
+    ("runtime", "precision", "channels", "dtype"),
+    [
+        ("torch", "float32", 3, np.uint8),
+        *(
+            pytest.param(*form, channels, dtype, marks=[pytest.mark.slow, *marks])
+            for *form, marks in (
+                ("torch", "bfloat16", []),
+                ("openvino", "int8", [needs_openvino]),
+            )
+            for channels in (1, 3)
+            for dtype in (np.uint8, np.uint16)
+        ),
+    ],
+)
+def test_tiles_of_it_equal_the_whole(
+    runtime: str, precision: str, channels: int, dtype: type[np.uint8 | np.uint16]
+) -> None:
+    """The gain is the whole image's, in every form, depth and number of channels."""
+    level = white(np.dtype(dtype)) // 255
+    pixels: NDArray[Any] = (brick()[..., :channels].astype(int) * level).astype(dtype)
+    assert with_least_gain(added(0.1, 0, 0), measure(pixels)).gains[0] > 1
     tiled, whole = (
-        Sharpener(weights.load("lite-photo"), Placement("cpu", "float32", tile_px, threads=1))
+        Sharpener(
+            weights.load("lite-photo"),
+            Placement("cpu", precision, tile_px, threads=1, runtime=runtime),
+        )
         for tile_px in (128, 512)
     )
     for crispness in (0.0, 0.3):
-        expected = whole.sharpen(brick(), crispness=crispness)
-        assert np.array_equal(tiled.sharpen(brick(), crispness=crispness), expected)
+        expected = whole.sharpen(pixels, crispness=crispness)
+        assert np.array_equal(tiled.sharpen(pixels, crispness=crispness), expected)
