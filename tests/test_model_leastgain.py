@@ -1,4 +1,4 @@
-"""The least gain: clean, slightly soft photographs are sharpened, whatever a model doubts."""
+"""The least gain: clean, slightly soft photographs are sharpened, however little a model adds."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Least gain: slightly soft photographs with little noise are never left nearly as they are.
+"""Least gain: slightly soft photographs with little noise always get some detail added.
 
-A model is trained for fidelity to an original, and adds little where it doubts. Lenses, sensors and
-the programs of cameras soften a photograph in other ways than the training images were softened,
-so a model often doubts on photographs that are only slightly soft. Their measured sharpness and
-noise are beyond doubt: the finest band of the adaptive mask gets a least gain there, in inference
-alone, since a model in training would learn to undo it.
+A model is trained for fidelity to an original, so it adds little where it cannot tell softness from
+content. Lenses, sensors and the processing in cameras soften photographs in other ways than the
+training images were softened, and a model may add almost nothing to them. Where the measured cues
+say that an image is slightly soft and clean, the finest band of the adaptive mask gets a least
+gain: in inference alone, because a model in training would learn to undo it.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ LEAST_GAIN = 1.5
 """Of the finest band; an edge of a slightly soft photograph becomes steeper by about a tenth."""
 SHARP, SLIGHTLY_SOFT = SHARP_ABOVE - 0.02, SHARP_ABOVE - 0.1
 SOFT, LESS_SOFT = SOFT_BELOW, SOFT_BELOW + 0.05
-"""Sharpness from which on the gain is nothing, and from which on it is whole. An image that a model
-sharpened twice is near the sharp end and should not change again."""
+"""Sharpness at which the gain is nothing, and at which it is whole, at both ends. An image that a
+model sharpened twice is near the sharp end and should not change again."""
 CLEAN, NOISY = 0.5 / 255, 0.75 / 255
 """Deviation of the finest band at the noise floor up to which the gain is whole, and from which on
 it is nothing."""
