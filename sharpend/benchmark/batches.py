@@ -26,7 +26,10 @@ _DEADLINE_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Batch that has ended, timed from the last image that is not counted to its last one."""
+    """Batch that has ended, timed from the last image that is not counted to its last one.
+
+    By the times in the daemon's log, as this process may read several lines late and at once.
+    """
 
     wall_s: float
     used_s: float
@@ -51,7 +54,7 @@ class Batch:
         beyond one for each place wait for a core, and do not count. An image is in progress from
         when its worker gets it.
         """
-        ends = [datetime.fromisoformat(one["timestamp"]).timestamp() for one in self.events]
+        ends = [_finished_at(one) for one in self.events]
         last_s = max(ends)
         first_s, changes = last_s - self.wall_s, list[tuple[float, int]]()
         for end_s, event in zip(ends, self.events, strict=True):
@@ -69,6 +72,11 @@ class Batch:
     def beside_s(self) -> float:
         """Median overhead of an image in seconds: transfer to and from its worker, and commit."""
         return statistics.median([float(one["seconds"]) - _work_s(one) for one in self.events])
+
+
+def _finished_at(event: Mapping[str, Any]) -> float:
+    """Return when an image was finished, in seconds since the epoch."""
+    return datetime.fromisoformat(event["timestamp"]).timestamp()
 
 
 def _work_s(event: Mapping[str, Any]) -> float:
@@ -101,11 +109,12 @@ class Place:
             staged = self.base / "staged"
             shutil.copyfile(path, staged)
             os.rename(staged, self.base / "input" / f"{next(self._numbers)}{path.suffix}")
+        began_s = time.time()
         for _ in range(uncounted):
-            self.daemon.await_event(Event.IMAGE_FINISHED)
-        began_s, used_s = time.monotonic(), self.daemon.tree_cpu_s() + other_cpu_s()
+            began_s = _finished_at(self.daemon.await_event(Event.IMAGE_FINISHED))
+        used_s = self.daemon.tree_cpu_s() + other_cpu_s()
         events = [self.daemon.await_event(Event.IMAGE_FINISHED) for _ in source[uncounted:]]
-        took_s = time.monotonic() - began_s
+        took_s = max(map(_finished_at, events)) - began_s
         return Batch(took_s, self.daemon.tree_cpu_s() + other_cpu_s() - used_s, events)
 
 
