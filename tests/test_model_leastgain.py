@@ -123,7 +123,7 @@ def test_the_bound_of_a_network_holds_beside_the_settings() -> None:
 
 
 def brick() -> NDArray[np.uint8]:
-    """A photograph that is slightly soft and clean: sharpness -1.14, noise of half a level."""
+    """A photograph that is slightly soft and clean: sharpness -1.14, noise of 0.4 levels."""
     gray = np.asarray(data.brick())  # type: ignore[no-untyped-call]
     return np.repeat(gray[:, :, None], 3, axis=2)
 
